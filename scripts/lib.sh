@@ -1,0 +1,375 @@
+# shellcheck shell=bash disable=SC2034
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Shared by the scripts here: where things are kept, messages, progress,
+# checks of the machine, and running a command inside the build root.
+#
+# A script sets `set -euo pipefail`, sources this, and may then use:
+#   $repo   this repository            $cache  everything that we make
+#   $logs   one log for each step      $me     the script's name, for messages
+
+me=${0##*/}
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [ -n "${QGD_CACHE:-}" ]; then
+    cache=$QGD_CACHE
+elif [ "$(id -u)" = 0 ]; then
+    cache=/var/cache/qemu-guest-debug
+else
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/qemu-guest-debug
+fi
+case $cache in
+/*) ;;
+*) cache=$PWD/$cache ;;
+esac
+logs=$cache/log
+suite=trixie                    # what the build root is made of
+
+# ---- messages ----------------------------------------------------------
+
+# die WHAT-FAILED WHAT-TO-DO: one line, exit 1
+die() {
+    clear_line
+    printf '%s: %s: %s\n' "$me" "$1" "$2" >&2
+    exit 1
+}
+
+warn() {
+    clear_line
+    printf '%s: %s\n' "$me" "$1" >&2
+}
+
+# say TEXT: a progress line, with the seconds since the first script started
+say() {
+    clear_line
+    printf '[%4d s] %s\n' "$(elapsed)" "$1" >&2
+}
+
+elapsed() {
+    export QGD_START=${QGD_START:-$(date +%s)}
+    echo $(($(date +%s) - QGD_START))
+}
+
+clear_line() {
+    if [ -t 2 ]; then printf '\r\033[K' >&2; fi
+}
+
+# last_line FILE: what a long step is doing now ([n/m] of ninja, a line of apt)
+last_line() {
+    tail -c 4096 "$1" | tr '\r\t' '\n ' | tr -dc '\n -~' |
+        grep -v '^ *$' | tail -n 1 | cut -c "1-${2:-100}"
+}
+
+heartbeat() {
+    local what=$1 log=$2 since=$3 now line width=100
+    now=$(date +%s)
+    if [ -t 2 ]; then
+        width=$((${COLUMNS:-80} - ${#what} - 14))
+        [ "$width" -ge 10 ] || width=10
+        line=$(last_line "$log" "$width") || line=
+        printf '\r\033[K[%4d s] %s: %s' "$(elapsed)" "$what" "$line" >&2
+    elif [ $(((now - since) % 15)) = 14 ]; then
+        line=$(last_line "$log" "$width") || line=
+        say "$what: $line"
+    fi
+}
+
+# The running step, for kill_step.
+step_pid=
+
+kill_step() {
+    [ -z "$step_pid" ] || kill -TERM "$step_pid" 2>/dev/null || true
+    step_pid=
+}
+
+# run_step WHAT LOG CMD...: run CMD with its output in $logs/LOG, show that it
+# lives.  On failure: the last 20 lines, where the log is, CMD's status.
+# CMD may be a function; it runs in a subshell, where `set -e` may not hold.
+run_step() {
+    local what=$1 log=$logs/$2 since status=0
+    shift 2
+    mkdir -p "$logs"
+    local beat=
+    since=$(date +%s)
+    say "$what"
+    "$@" </dev/null >"$log" 2>&1 &
+    step_pid=$!
+    while kill -0 "$step_pid" 2>/dev/null; do
+        sleep 0.2
+        if [ "$(date +%s)" != "$beat" ]; then
+            beat=$(date +%s)
+            heartbeat "$what" "$log" "$since"
+        fi
+    done
+    wait "$step_pid" || status=$?
+    step_pid=
+    if [ "$status" != 0 ]; then
+        say "$what: FAILED (status $status); the end of $log:"
+        tail -n 20 "$log" >&2
+        return "$status"
+    fi
+    say "$what: done in $(($(date +%s) - since)) s"
+}
+
+# ---- checks ------------------------------------------------------------
+
+need_root() {
+    [ "$(id -u)" = 0 ] ||
+        die "not run as root" "the build root needs chroot and mount; run it with sudo"
+}
+
+need_amd64() {
+    local arch
+    arch=$(uname -m)
+    [ "$arch" = x86_64 ] ||
+        die "this machine is $arch" "the build root is for amd64; use build-qemu --native elsewhere"
+}
+
+need_debian() {
+    local id codename
+    id=$(os_release ID)
+    codename=$(os_release VERSION_CODENAME)
+    case $id/$codename in
+    debian/bookworm | debian/trixie) ;;
+    *) warn "tested on Debian 12 and 13, this is ${id:-unknown} ${codename:-}; going on" ;;
+    esac
+}
+
+os_release() {
+    sed -n "s/^$1=\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" /etc/os-release 2>/dev/null
+}
+
+# need_space GB: is that much free where $cache is?
+need_space() {
+    local dir=$cache free
+    while [ ! -d "$dir" ]; do dir=$(dirname "$dir"); done
+    free=$(df -Pk "$dir" | awk 'NR == 2 { print int($4 / 1048576) }')
+    [ "$free" -ge "$1" ] ||
+        die "only $free GB free in $dir, $1 GB needed" \
+            "free some, or set QGD_CACHE to a directory with room"
+}
+
+# need_tools COMMAND[:PACKAGE]...: is it there?
+need_tools() {
+    local tool
+    for tool; do
+        command -v "${tool%%:*}" >/dev/null ||
+            die "no ${tool%%:*} here" "apt-get install ${tool##*:}"
+    done
+}
+
+# lock_cache: one run at a time in $cache.  Scripts that we call inherit it.
+lock_cache() {
+    [ -z "${QGD_LOCKED:-}" ] || return 0
+    { mkdir -p "$cache" && [ -w "$cache" ]; } 2>/dev/null ||
+        die "cannot write $cache" "set QGD_CACHE to a directory that you may write"
+    exec {lock_fd}<>"$cache/lock"
+    if ! flock -n "$lock_fd"; then
+        say "waiting: another run (process $(head -n 1 "$cache/lock")) is using $cache"
+        flock "$lock_fd"
+    fi
+    echo $$ >"$cache/lock"
+    export QGD_LOCKED=$$
+}
+
+# ---- the build root ----------------------------------------------------
+
+# Native packages: tools, and an emulated host and a debugger for the lab.
+packages="apt gcc libc6-dev gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross
+    meson ninja-build pkg-config python3-venv python3-pycotap flex bison ccache
+    qemu-system-ppc qemu-system-data gdb-multiarch libcapstone-dev
+    libglib2.0-dev git perl dpkg-dev patch cpio xz-utils bzip2 ca-certificates
+    libglib2.0-dev:ppc64el libpixman-1-dev:ppc64el libfdt-dev:ppc64el
+    zlib1g-dev:ppc64el"
+# Unpacked under /guest of the root, never run here: what the emulated host boots.
+guest_kernel=linux-image-powerpc64le:ppc64el
+guest_packages="busybox-static:ppc64el"
+
+# Raise when buildroot makes something else from the same packages.
+root_recipe=1
+
+root_key() {
+    echo "$root_recipe $suite $packages $guest_kernel $guest_packages" |
+        tr -s ' \n' ' ' | sha256sum | cut -c 1-12
+}
+
+root_dir() {
+    echo "$cache/root-$(root_key)"
+}
+
+# cache_path PATH: a path below $cache, as the build root sees it
+cache_path() {
+    echo "/cache${1#"$cache"}"
+}
+
+# The first process in the new namespaces: mount, then run the command.  When
+# it ends, the kernel ends everything that it left behind.
+# shellcheck disable=SC2016
+enter='
+set -eu
+root=$1 repo=$2 cache=$3 binds=$4
+shift 4
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+mount --bind "$cache" "$root/cache"
+mount --bind "$repo" "$root/repo"
+mount -o remount,bind,ro "$root/repo"
+for file in /etc/resolv.conf /etc/hosts; do
+    if [ -e "$file" ]; then mount --bind "$(readlink -f "$file")" "$root$file"; fi
+done
+for bind in $binds; do
+    mount --bind "${bind%%:*}" "$root${bind#*:}"
+done
+chroot "$root" "$@"
+'
+
+# in_root [--bind DIR:DIR-IN-ROOT]... [--dir DIR-IN-ROOT] CMD...: run CMD in the
+# build root, in mount and process namespaces of its own, with this repository
+# at /repo (read-only) and $cache at /cache.  The network is the machine's.
+in_root() {
+    local root binds='' dir=/ proxy=() name
+    root=${QGD_ROOT:-$(root_dir)}
+    while :; do
+        case $1 in
+        --bind) binds="$binds $2" ;;
+        --dir) dir=$2 ;;
+        *) break ;;
+        esac
+        shift 2
+    done
+    for name in http_proxy https_proxy no_proxy QGD_JOBS; do
+        [ -z "${!name:-}" ] || proxy+=("$name=${!name}")
+    done
+    # shellcheck disable=SC2016
+    run_dying_with_us unshare --mount --pid --fork --kill-child \
+        sh -c "$enter" enter "$root" "$repo" "$cache" "$binds" \
+        env -i "${proxy[@]}" HOME=/root LANG=C.UTF-8 TERM=dumb \
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 \
+        DEBIAN_FRONTEND=noninteractive \
+        GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' \
+        CCACHE_DIR=/cache/ccache CCACHE_MAXSIZE=2G CCACHE_COMPILERCHECK=content \
+        sh -c 'cd "$1" && shift && exec "$@"' in_root "$dir" "$@"
+}
+
+# Killed together with the script, however the script ends.  In a subshell
+# (run_step) it takes the subshell's place, so that the script is its parent.
+run_dying_with_us() {
+    if [ "$BASHPID" != $$ ]; then
+        exec setpriv --pdeathsig KILL "$@"
+    fi
+    setpriv --pdeathsig KILL "$@"
+}
+
+# rm_tree DIR...: remove what we made; never goes into something mounted there
+rm_tree() {
+    rm -rf --one-file-system -- "$@"
+}
+
+# ---- QEMU trees --------------------------------------------------------
+
+# qemu_tree DIR: its absolute path, if it is QEMU's source
+qemu_tree() {
+    { [ -f "$1/configure" ] && [ -f "$1/VERSION" ] && [ -f "$1/qemu-options.hx" ]; } ||
+        die "$1 is not a QEMU source tree" "name the directory that has QEMU's configure"
+    (cd "$1" && pwd)
+}
+
+# ---- manifests ---------------------------------------------------------
+
+# The directories that mirror QEMU's.
+mirrored="accel target hw gdbstub include docs"
+
+manifests() {
+    local file
+    for file in "$repo"/series/[0-9]*; do
+        case $file in
+        *~ | *.orig) continue ;;
+        esac
+        [ ! -f "$file" ] || echo "$file"
+    done
+}
+
+# manifest_message FILE, manifest_paths FILE: the two halves of a manifest
+manifest_message() {
+    sed '/^---$/,$d' "$1"
+}
+
+manifest_paths() {
+    sed -e '1,/^---$/d' -e 's/[[:space:]]*$//' -e '/^#/d' -e '/^$/d' "$1"
+}
+
+is_hook() {
+    case $1 in
+    *.diff) return 0 ;;
+    esac
+    return 1
+}
+
+# hook_target HOOK: QEMU's file that a hook changes
+hook_target() {
+    local path=${1%.diff}
+    echo "${path%@*}"
+}
+
+# manifest_problems: one line for each thing wrong with series/
+manifest_problems() {
+    local file path all
+    all=$(mktemp)
+    for file in $(manifests); do
+        grep -qx -e --- "$file" ||
+            echo "series/${file##*/}: no '---' line before the paths"
+        { [ -n "$(sed -n 1p "$file")" ] && [ -z "$(sed -n 2p "$file")" ]; } ||
+            echo "series/${file##*/}: wants a subject line, then an empty line"
+        manifest_paths "$file" | while read -r path; do
+            [ -f "$repo/$path" ] || echo "series/${file##*/}: names $path, which is not there"
+        done
+        manifest_paths "$file" >>"$all"
+    done
+    sort "$all" | uniq -d | sed 's/$/: named by more than one manifest/'
+    (cd "$repo" && for path in $mirrored; do
+        [ ! -d "$path" ] || find "$path" -type f ! -name '*~' ! -name '.*.sw?' ! -name '*.pyc'
+    done) | sort | grep -vxF -f "$all" | sed 's/$/: no manifest in series names it/' || true
+    rm -f "$all"
+}
+
+check_manifests() {
+    local problems
+    [ -n "$(manifests)" ] || die "no series/NN-name here" "nothing to graft"
+    problems=$(manifest_problems)
+    [ -z "$problems" ] || {
+        while read -r line; do warn "$line"; done <<<"$problems"
+        exit 1
+    }
+}
+
+# apply_hook HOOK FILE: apply one hook to FILE in place; on failure names the
+# hook, QEMU's file and the line of the hunk, and returns 1
+apply_hook() {
+    local hook=$1 file=$2 out line target
+    target=$(hook_target "$hook")
+    if [ "$(grep -c '^+++ ' "$repo/$hook")" != 1 ] ||
+        ! grep -q "^+++ b/$target\([[:space:]]\|\$\)" "$repo/$hook"; then
+        warn "$hook: must change b/$target and nothing else: fix its '+++ ' line"
+        return 1
+    fi
+    if ! out=$(patch --batch --forward --no-backup-if-mismatch -r - \
+        -i "$repo/$hook" "$file" 2>&1); then
+        line=$(sed -n 's/.*Hunk #\([0-9]*\) \(FAILED\|ignored\) at \([0-9]*\).*/hunk \1, line \3/p' <<<"$out")
+        [ -n "$line" ] || line=$(grep -o 'malformed.*' <<<"$out") || line=$(tail -n 1 <<<"$out")
+        warn "$hook: does not apply to $target ($(head -n 1 <<<"$line")): make it fit this QEMU"
+        return 1
+    fi
+    case $out in
+    *' fuzz '*) warn "$hook: applied to $target with fuzz; look at the result" ;;
+    esac
+}
+
+# A command that nobody expected to fail must not end the script in silence.
+set -E
+trap 'warn "internal error at ${BASH_SOURCE[0]##*/}:$LINENO ($BASH_COMMAND): see the output above"' ERR
+
+# Leave nothing behind, whatever ends the script.
+trap kill_step EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+elapsed >/dev/null

@@ -1,0 +1,70 @@
+/*
+ * Breakpoints and single-stepping for KVM on Book III processors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TARGET_PPC_KVM_STEP_H
+#define TARGET_PPC_KVM_STEP_H
+
+#include "cpu.h"
+
+/**
+ * KvmPpcStepExit: what a KVM_EXIT_DEBUG was about
+ * @KVMPPC_STEP_EXIT_UNKNOWN: no trap of QEMU's is there
+ * @KVMPPC_STEP_EXIT_STOP: a step has ended, or a user's breakpoint was hit
+ * @KVMPPC_STEP_EXIT_RESUME: a trap that does not concern this vCPU, or one
+ *     that is gone by now: run the instruction again
+ */
+typedef enum KvmPpcStepExit {
+    KVMPPC_STEP_EXIT_UNKNOWN,
+    KVMPPC_STEP_EXIT_STOP,
+    KVMPPC_STEP_EXIT_RESUME,
+} KvmPpcStepExit;
+
+/**
+ * kvmppc_step_init() - say which instruction traps
+ * @trap: KVM_REG_PPC_DEBUG_INST, in the host's byte order
+ *
+ * May be called for each vCPU; KVM gives all the same instruction.
+ */
+void kvmppc_step_init(uint32_t trap);
+
+/**
+ * kvmppc_breakpoint_insert() - put a user's breakpoint into memory
+ * @addr: its address in the address space that @cs is in
+ *
+ * Returns: 0, -EFAULT if nothing is mapped there, or another negative errno if
+ * the memory can't be written.
+ */
+int kvmppc_breakpoint_insert(CPUState *cs, vaddr addr);
+
+/**
+ * kvmppc_breakpoint_remove() - take a user's breakpoint out of memory
+ *
+ * Finds it by the address that it was inserted with, whatever address space
+ * the vCPUs are in now.
+ *
+ * Returns: 0, or -ENOENT if there is none.
+ */
+int kvmppc_breakpoint_remove(vaddr addr);
+
+/**
+ * kvmppc_step_active() - does any vCPU have to exit for traps of a step?
+ */
+bool kvmppc_step_active(void);
+
+/**
+ * kvmppc_step_release() - the debugger is gone: stop asking for such exits
+ */
+void kvmppc_step_release(void);
+
+/**
+ * kvmppc_step_debug_exit() - handle KVM_EXIT_DEBUG
+ * @pc: address of the trap
+ *
+ * In the vCPU's thread, with the BQL.
+ */
+KvmPpcStepExit kvmppc_step_debug_exit(PowerPCCPU *cpu, vaddr pc);
+
+#endif /* TARGET_PPC_KVM_STEP_H */

@@ -1,0 +1,426 @@
+/*
+ * How to step one instruction on a Book III processor: pure part
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "step-plan.h"
+
+#define VECTOR_TRACE 0xd00
+
+/* H_CEDE sets MSR[EE] and waits for an interrupt (LoPAR, H_CEDE) */
+#define H_CEDE 0xe0
+
+/* ISA 3.1B, 7.5.27: scv vectors, real and with AIL = 3 */
+#define SCV_BASE_REAL 0x17000
+#define SCV_BASE_AIL  0xc000000000003000ULL
+#define AIL_BASE      0xc000000000004000ULL
+
+static bool privileged(const PPCStepRegs *regs)
+{
+    return !(regs->msr & PPC_STEP_MSR_PR);
+}
+
+static uint8_t effective_ail(uint64_t msr, uint8_t ail)
+{
+    /* Only with both relocations on; otherwise as AIL = 0 (2.2, LPCR) */
+    bool relocated = (msr & PPC_STEP_MSR_IR) && (msr & PPC_STEP_MSR_DR);
+
+    return relocated ? ail : 0;
+}
+
+static uint64_t vector_address(uint32_t vector, uint8_t ail)
+{
+    /* System reset and machine check are always taken in real mode */
+    return ail == 3 && vector >= 0x300 ? AIL_BASE + vector : vector;
+}
+
+/* Bits of MSR that follow from others being set (4.3.1, 5.4.4) */
+static uint64_t implied_msr(uint64_t source)
+{
+    return source & PPC_STEP_MSR_PR ?
+        PPC_STEP_MSR_EE | PPC_STEP_MSR_IR | PPC_STEP_MSR_DR : 0;
+}
+
+/* Replace the bits of MSR that @mask names by those of @source */
+static void load_msr(PPCStepRegs *regs, uint64_t source, uint64_t mask)
+{
+    source |= implied_msr(source & mask);
+    regs->msr = (regs->msr & ~mask) | (source & mask & regs->msr_mask);
+}
+
+static void return_from(PPCStepRegs *regs, uint64_t pc, uint64_t msr)
+{
+    /* HV and S can't be gained, ME is the hypervisor's (4.3.1) */
+    load_msr(regs, msr, ~(PPC_STEP_MSR_HV | PPC_STEP_MSR_S | PPC_STEP_MSR_ME));
+    regs->pc = pc & ~3ULL;
+    if (!(regs->msr & PPC_STEP_MSR_SF)) {
+        regs->pc = (uint32_t)regs->pc;
+    }
+}
+
+static uint64_t mtmsr_mask(const PPCStepInsn *insn)
+{
+    if (insn->l & 1) {
+        return PPC_STEP_MSR_EE | PPC_STEP_MSR_RI;
+    }
+    /* 5.4.4: HV, S, ME and LE stay; mtmsr leaves the upper half alone too */
+    return (insn->cls == PPC_STEP_MTMSR ? 0xffffffffULL : ~0ULL) &
+           ~(PPC_STEP_MSR_HV | PPC_STEP_MSR_S | PPC_STEP_MSR_ME |
+             PPC_STEP_MSR_LE);
+}
+
+/* The guest traces itself, and the instruction has been emulated (7.5.15) */
+static void take_trace_interrupt(PPCStepRegs *regs)
+{
+    uint8_t ail = effective_ail(regs->msr, regs->lpcr_ail);
+    uint64_t keep = PPC_STEP_MSR_HV | PPC_STEP_MSR_S | PPC_STEP_MSR_ME;
+
+    regs->srr0 = regs->pc;
+    regs->srr1 = regs->msr & ~PPC_STEP_SRR1_INFO;
+    regs->pc = vector_address(VECTOR_TRACE, ail);
+    regs->msr = (regs->msr & keep) | PPC_STEP_MSR_SF |
+                (regs->lpcr_ile ? PPC_STEP_MSR_LE : 0) |
+                (ail ? PPC_STEP_MSR_IR | PPC_STEP_MSR_DR : 0);
+}
+
+/*
+ * Do what the instruction does to @regs.  Returns: false for one that the
+ * processor has to run.
+ */
+static bool emulate(const PPCStepInsn *insn, PPCStepRegs *regs)
+{
+    switch (insn->cls) {
+    case PPC_STEP_MFMSR:
+        regs->gpr[insn->reg] = regs->msr;
+        break;
+    case PPC_STEP_MFSRR:
+        regs->gpr[insn->reg] = insn->spr == 26 ? regs->srr0 : regs->srr1;
+        break;
+    case PPC_STEP_MTSRR:
+        *(insn->spr == 26 ? &regs->srr0 : &regs->srr1) = regs->gpr[insn->reg];
+        break;
+    case PPC_STEP_MTMSR:
+    case PPC_STEP_MTMSRD:
+        load_msr(regs, regs->gpr[insn->reg], mtmsr_mask(insn));
+        break;
+    case PPC_STEP_RFID:
+        return_from(regs, regs->srr0, regs->srr1);
+        return true;
+    case PPC_STEP_RFSCV:
+        if (!regs->isa300) {
+            return false;
+        }
+        return_from(regs, regs->lr, regs->ctr);
+        return true;
+    default:
+        return false;
+    }
+    regs->pc += 4;
+    if (!(regs->msr & PPC_STEP_MSR_SF)) {
+        regs->pc = (uint32_t)regs->pc;
+    }
+    return true;
+}
+
+/* The first instruction of the Trace handler, and a branch */
+static bool emulate_branch(PPCStepPlan *plan)
+{
+    if (plan->insn.cls != PPC_STEP_BRANCH) {
+        return false;
+    }
+    plan->after.pc = plan->next;
+    if (!(plan->insn.bo & 4)) {
+        plan->after.ctr--;
+    }
+    if (plan->insn.link) {
+        plan->after.lr = plan->before.pc + 4;
+    }
+    return true;
+}
+
+static const char *refuse(const PPCStepPlan *plan)
+{
+    const PPCStepRegs *regs = &plan->before;
+    uint64_t ts = regs->msr;
+
+    if (plan->insn.cls == PPC_STEP_RFID) {
+        ts |= regs->srr1;
+    } else if (plan->insn.cls == PPC_STEP_RFSCV) {
+        ts |= regs->ctr;
+    } else if (plan->insn.cls == PPC_STEP_MTMSRD) {
+        ts |= regs->gpr[plan->insn.reg];
+    } else if (plan->insn.cls != PPC_STEP_MTMSR) {
+        return NULL;
+    }
+    return ts & PPC_STEP_MSR_TS & regs->msr_mask ?
+        "can't step this instruction in a memory transaction" : NULL;
+}
+
+static bool is_traceable(const PPCStepPlan *plan)
+{
+    switch (plan->insn.cls) {
+    case PPC_STEP_SC:
+    case PPC_STEP_HCALL:
+    case PPC_STEP_SCV:
+        return false;
+    default:
+        return true;
+    }
+}
+
+bool ppc_step_plan_untraced(PPCStepPlan *plan)
+{
+    plan->trace = false;
+    plan->hide_trace = true;
+    return plan->have_next && plan->next != plan->before.pc;
+}
+
+static void plan_run(PPCStepPlan *plan, bool noirq)
+{
+    const PPCStepRegs *regs = &plan->before;
+    uint64_t trace = vector_address(VECTOR_TRACE,
+                                    effective_ail(regs->msr, regs->lpcr_ail));
+    bool cede = plan->insn.cls == PPC_STEP_HCALL && regs->gpr[3] == H_CEDE;
+
+    plan->run = true;
+    plan->mask_ee = noirq && !cede;
+    plan->trace = is_traceable(plan);
+    if (plan->have_next && regs->pc == trace && plan->trace) {
+        /* The vector can't be trapped: it is what has to run */
+        ppc_step_plan_untraced(plan);
+        plan->run = !emulate_branch(plan);
+    }
+}
+
+const char *ppc_step_plan_make(PPCStepPlan *plan, const PPCStepRegs *regs,
+                               const uint32_t *words, bool noirq)
+{
+    PPCStepBranchRegs branch = {
+        .pc = regs->pc, .lr = regs->lr, .ctr = regs->ctr, .tar = regs->tar,
+        .cr = regs->cr, .sf = regs->msr & PPC_STEP_MSR_SF,
+    };
+    const char *reason;
+
+    memset(plan, 0, sizeof(*plan));
+    plan->before = *regs;
+    plan->after = *regs;
+    if (!words) {
+        plan->insn.interrupts = PPC_STEP_INT_ALL;
+        plan_run(plan, noirq);
+        return NULL;
+    }
+
+    plan->have_insn = true;
+    ppc_step_decode(words[0], words[1], &plan->insn);
+    switch (plan->insn.cls) {
+    case PPC_STEP_SC:
+    case PPC_STEP_SCV:
+    case PPC_STEP_RFEBB:
+        break;
+    default:
+        plan->have_next = true;
+        plan->next = ppc_step_successor(&plan->insn, &branch);
+    }
+
+    reason = privileged(regs) ? refuse(plan) : NULL;
+    if (reason) {
+        return reason;
+    }
+    if (!privileged(regs) || !emulate(&plan->insn, &plan->after)) {
+        plan_run(plan, noirq);
+    } else if (regs->msr & PPC_STEP_MSR_SE &&
+               plan->insn.cls != PPC_STEP_RFID &&
+               plan->insn.cls != PPC_STEP_RFSCV) {
+        take_trace_interrupt(&plan->after);
+    }
+    return NULL;
+}
+
+static const struct {
+    uint8_t interrupt;
+    uint16_t vector;
+} synchronous[] = {
+    { PPC_STEP_INT_DATA,     0x300 },
+    { PPC_STEP_INT_DATA,     0x380 },
+    { PPC_STEP_INT_FETCH,    0x400 },
+    { PPC_STEP_INT_FETCH,    0x480 },
+    { PPC_STEP_INT_DATA,     0x600 },
+    { PPC_STEP_INT_PROGRAM,  0x700 },
+    { PPC_STEP_INT_FP,       0x800 },
+    { PPC_STEP_INT_VEC,      0xf20 },
+    { PPC_STEP_INT_VSX,      0xf40 },
+    { PPC_STEP_INT_FACILITY, 0xf60 },
+};
+
+/* External, decrementer, doorbell, performance monitor (7.4) */
+static const uint16_t asynchronous[] = { 0x500, 0x900, 0xa00, 0xf00 };
+
+typedef struct TrapList {
+    PPCStepTrapAt *traps;
+    unsigned nr;
+    uint64_t not_here;
+    uint8_t ail;
+} TrapList;
+
+static void add_trap(TrapList *list, uint64_t pc, PPCStepTrapKind kind,
+                     uint32_t vector, bool ir)
+{
+    if (pc != list->not_here) {
+        g_assert(list->nr < PPC_STEP_TRAPS_MAX);
+        list->traps[list->nr++] = (PPCStepTrapAt) { pc, kind, vector, ir };
+    }
+}
+
+static void add_vector(TrapList *list, uint32_t vector)
+{
+    uint64_t pc = vector_address(vector, list->ail);
+
+    add_trap(list, pc, vector == VECTOR_TRACE ? PPC_STEP_TRAP_TRACE :
+             PPC_STEP_TRAP_INTERRUPT, vector, pc != vector);
+}
+
+unsigned ppc_step_plan_traps(const PPCStepPlan *plan, uint8_t ail,
+                             PPCStepTrapAt *traps)
+{
+    const PPCStepInsn *insn = &plan->insn;
+    TrapList list = {
+        .traps = traps,
+        .not_here = plan->before.pc,
+        .ail = effective_ail(plan->before.msr, ail),
+    };
+
+    if (plan->trace) {
+        add_vector(&list, VECTOR_TRACE);
+    }
+    if (plan->have_next) {
+        add_trap(&list, plan->next, PPC_STEP_TRAP_NEXT, 0,
+                 plan->before.msr & PPC_STEP_MSR_IR);
+    }
+    add_vector(&list, 0x100);
+    add_vector(&list, 0x200);
+    for (unsigned i = 0; i < G_N_ELEMENTS(synchronous); i++) {
+        if (insn->interrupts & synchronous[i].interrupt) {
+            add_vector(&list, synchronous[i].vector);
+        }
+    }
+    for (unsigned i = 0; !plan->mask_ee && i < G_N_ELEMENTS(asynchronous);
+         i++) {
+        add_vector(&list, asynchronous[i]);
+    }
+    if (insn->cls == PPC_STEP_SC || insn->cls == PPC_STEP_HCALL) {
+        /* From problem state a hypercall comes back as a system call */
+        add_vector(&list, 0xc00);
+    } else if (insn->cls == PPC_STEP_SCV) {
+        uint64_t base = list.ail == 3 ? SCV_BASE_AIL : SCV_BASE_REAL;
+
+        add_trap(&list, base + insn->l * 0x20, PPC_STEP_TRAP_INTERRUPT,
+                 SCV_BASE_REAL, list.ail == 3);
+    }
+    return list.nr;
+}
+
+uint64_t ppc_step_plan_enter_msr(const PPCStepPlan *plan)
+{
+    uint64_t msr = plan->before.msr;
+
+    if (plan->trace) {
+        msr |= PPC_STEP_MSR_SE;
+    }
+    if (plan->hide_trace) {
+        msr &= ~(PPC_STEP_MSR_SE | PPC_STEP_MSR_BE);
+    }
+    if (plan->mask_ee) {
+        msr &= ~PPC_STEP_MSR_EE;
+    }
+    return msr;
+}
+
+/* Give the guest's own bits back to an MSR or an image of it */
+static uint64_t guest_bits(const PPCStepPlan *plan, uint64_t msr)
+{
+    uint64_t changed =
+        (plan->trace ? PPC_STEP_MSR_SE : 0) |
+        (plan->hide_trace ? PPC_STEP_MSR_SE | PPC_STEP_MSR_BE : 0) |
+        (plan->mask_ee ? PPC_STEP_MSR_EE : 0);
+
+    return (msr & ~changed) | (plan->before.msr & changed);
+}
+
+static bool guest_wants_trace(const PPCStepPlan *plan)
+{
+    return plan->before.msr & PPC_STEP_MSR_SE ||
+           (plan->before.msr & PPC_STEP_MSR_BE &&
+            plan->insn.cls == PPC_STEP_BRANCH);
+}
+
+/* It has completed, and no interrupt was taken */
+static void finish_next(const PPCStepPlan *plan, PPCStepRegs *regs)
+{
+    regs->msr = guest_bits(plan, regs->msr);
+    if (plan->hide_trace && guest_wants_trace(plan)) {
+        take_trace_interrupt(regs);
+    }
+}
+
+static void finish_trace(const PPCStepPlan *plan, PPCStepRegs *regs)
+{
+    uint64_t msr = guest_bits(plan, regs->srr1);
+
+    if (guest_wants_trace(plan)) {
+        regs->srr1 = msr;
+        return;
+    }
+    /* The information bits are reserved in MSR, and zero */
+    regs->pc = regs->srr0;
+    regs->msr = msr & ~PPC_STEP_SRR1_INFO;
+    regs->srr0 = plan->before.srr0;
+    regs->srr1 = plan->before.srr1;
+}
+
+static void finish_interrupt(const PPCStepPlan *plan, uint32_t vector,
+                             PPCStepRegs *regs)
+{
+    if (vector == SCV_BASE_REAL) {
+        /* scv saves MSR in CTR, and leaves EE alone (4.3.1) */
+        regs->ctr = guest_bits(plan, regs->ctr);
+        regs->msr = guest_bits(plan, regs->msr);
+    } else {
+        regs->srr1 = guest_bits(plan, regs->srr1);
+    }
+}
+
+void ppc_step_plan_finish(const PPCStepPlan *plan, uint8_t ail,
+                          PPCStepRegs *regs)
+{
+    PPCStepTrapAt traps[PPC_STEP_TRAPS_MAX];
+    unsigned nr = ppc_step_plan_traps(plan, ail, traps);
+    /*
+     * An instruction may complete at the address of a vector.  Interrupts
+     * clear SE, so with SE still set none was taken.
+     */
+    bool no_interrupt = plan->trace && regs->msr & PPC_STEP_MSR_SE;
+
+    for (unsigned i = 0; i < nr; i++) {
+        if (traps[i].pc != regs->pc ||
+            (plan->trace &&
+             no_interrupt != (traps[i].kind == PPC_STEP_TRAP_NEXT))) {
+            continue;
+        }
+        if (traps[i].kind == PPC_STEP_TRAP_NEXT) {
+            finish_next(plan, regs);
+        } else if (traps[i].kind == PPC_STEP_TRAP_TRACE) {
+            finish_trace(plan, regs);
+        } else {
+            finish_interrupt(plan, traps[i].vector, regs);
+        }
+        return;
+    }
+    ppc_step_plan_undo(plan, regs);
+}
+
+void ppc_step_plan_undo(const PPCStepPlan *plan, PPCStepRegs *regs)
+{
+    regs->msr = guest_bits(plan, regs->msr);
+}

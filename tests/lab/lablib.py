@@ -1,0 +1,778 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A real KVM HV host on any machine: L0 (emulated POWER) -> L1 (kvm-hv) -> L2.
+
+L0 is qemu-system-ppc64 under TCG, playing a bare-metal POWER machine.  L1 is
+a distribution's kernel with a busybox initramfs; its init connects back to
+this process and runs a shell on that connection, which is the whole control
+channel.  L2 is the QEMU under test with ``-accel kvm``; any number of L2
+guests can be run, one after another or in several slots at a time, in one
+booted L1.
+
+Everything L1 needs later (QEMU binaries, payloads, firmware) is fetched by it
+over TCP from here, once for each content, so the initramfs stays small and
+depends on the kernel package only.
+
+Children are started from the main thread only: they ask the kernel for
+SIGKILL when the thread that forked them ends (PR_SET_PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import lzma
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Callable, Iterable, Self
+
+HERE = Path(__file__).resolve().parent
+
+L1_ADDRESS = "10.0.2.15"        # QEMU user networking's first guest address
+HOST_FROM_L1 = "10.0.2.2"       # how L1 reaches our own 127.0.0.1
+L1_GDB_PORT = 1234              # slot n listens on L1_GDB_PORT + n
+L1_MODULES = ("failover", "net_failover", "virtio_net", "kvm", "kvm-hv")
+L2_MACHINE = ("pseries,x-vof=on,cap-hpt-max-page-size=4k,cap-cfpc=broken,"
+              "cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off")
+TAIL_LINES = 15
+
+
+class LabError(Exception):
+    """What went wrong, in one line, and the logs that tell more."""
+
+    def __init__(self, message: str, logs: Iterable[Path] = ()) -> None:
+        super().__init__(message)
+        self.logs = list(logs)
+
+    def report(self, stream=sys.stderr) -> None:
+        print(f"lab: {self}", file=stream)
+        for log in self.logs:
+            print(f"lab: last lines of {log}:", file=stream)
+            for line in tail(log):
+                print(f"    {line}", file=stream)
+
+
+def tail(path: Path, lines: int = TAIL_LINES) -> list[str]:
+    """The last lines of a console log, without control characters."""
+    try:
+        text = path.read_bytes()[-65536:].decode("utf-8", "replace")
+    except OSError as err:
+        return [f"({err.strerror})"]
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    kept = [line.rstrip() for line in re.split(r"[\r\n]+", text)]
+    return [line for line in kept if line][-lines:] or ["(empty)"]
+
+
+class Progress:
+    """One line a phase: updated in place on a terminal, plain otherwise."""
+
+    def __init__(self, stream=sys.stderr, quiet: bool = False) -> None:
+        self.stream = stream
+        self.quiet = quiet
+        self.live = stream.isatty()
+        self.begun = time.monotonic()
+
+    @contextlib.contextmanager
+    def phase(self, name: str):
+        begun = time.monotonic()
+        done = threading.Event()
+
+        def show(end: str, word: str) -> None:
+            if not self.quiet:
+                spent = time.monotonic() - begun
+                total = time.monotonic() - self.begun
+                lead = "\r" if self.live else ""
+                print(f"{lead}[{total:6.1f} s] {name:<34} {spent:6.1f} s {word}",
+                      end=end, file=self.stream, flush=True)
+
+        def tick() -> None:
+            while not done.wait(0.5):
+                show("", "   ")
+
+        ticker = threading.Thread(target=tick, daemon=True)
+        if self.live:
+            ticker.start()
+        word = "failed"
+        try:
+            yield
+            word = "ok "
+        finally:
+            done.set()
+            if self.live:
+                ticker.join()
+            show("\n", word)
+
+
+# Processes
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Children:
+    """The processes we started, each the leader of its own process group."""
+
+    def __init__(self) -> None:
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, argv: list[str], log: Path, own_group: bool = True,
+              **popen) -> subprocess.Popen[bytes]:
+        with log.open("ab") as out:
+            child = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                process_group=0 if own_group else None,
+                preexec_fn=_die_with_parent, **popen)
+        self.running.append(child)
+        return child
+
+    def adopt(self, child: subprocess.Popen[bytes]) -> None:
+        self.running.append(child)
+
+    @staticmethod
+    def _kill(child: subprocess.Popen[bytes], sig: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(child.pid) == child.pid:
+                os.killpg(child.pid, sig)
+            else:
+                os.kill(child.pid, sig)
+
+    def stop(self, child: subprocess.Popen[bytes], grace: float = 2.0) -> None:
+        if child.poll() is None:
+            self._kill(child, signal.SIGTERM)
+            try:
+                child.wait(grace)
+            except subprocess.TimeoutExpired:
+                self._kill(child, signal.SIGKILL)
+                child.wait()
+        if child in self.running:
+            self.running.remove(child)
+
+    def stop_all(self) -> None:
+        for child in reversed(self.running[:]):
+            self.stop(child)
+
+    def kill_all(self) -> list[int]:
+        """From a watchdog: no waiting, and says which pids it killed."""
+        killed = []
+        for child in self.running:
+            if child.poll() is None:
+                self._kill(child, signal.SIGKILL)
+                killed.append(child.pid)
+        return killed
+
+
+class Watchdog:
+    """After `limit` seconds: kill every child, say so, leave with status 124."""
+
+    STATUS = 124
+
+    def __init__(self, limit: float, children: Children,
+                 logs: Callable[[], Iterable[Path]] = lambda: ()) -> None:
+        self.limit = limit
+        self.children = children
+        self.logs = logs
+        self.timer = threading.Timer(limit, self._bark)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def _bark(self) -> None:
+        killed = self.children.kill_all()
+        pids = " ".join(map(str, killed)) or "none left"
+        LabError(f"time limit of {self.limit:g} s reached; killed pids: {pids}",
+                 self.logs()).report()
+        sys.stderr.flush()
+        os._exit(self.STATUS)
+
+    def cancel(self) -> None:
+        self.timer.cancel()
+
+
+def reserve_port(wanted: int = 0) -> int:
+    """A free TCP port of 127.0.0.1, or LabError when `wanted` is busy."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", wanted))
+        except OSError as err:
+            raise LabError(f"port {wanted} of 127.0.0.1 is not free: "
+                           f"{err.strerror}") from None
+        return sock.getsockname()[1]
+
+
+# Initramfs images
+
+class Newc:
+    """A writer of the cpio "newc" format (see cpio(5)); owner is root."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.inode = 0
+
+    def _entry(self, name: str, mode: int, data: bytes = b"",
+               rdev: tuple[int, int] = (0, 0), nlink: int = 1) -> None:
+        self.inode += 1
+        raw = name.encode() + b"\0"
+        fields = (self.inode, mode, 0, 0, nlink, 0, len(data), 0, 0,
+                  rdev[0], rdev[1], len(raw), 0)
+        head = b"070701" + b"".join(b"%08X" % value for value in fields)
+        for part in (head + raw, data):
+            self.parts.append(part + b"\0" * (-len(part) % 4))
+
+    def directory(self, name: str) -> None:
+        self._entry(name, stat.S_IFDIR | 0o755, nlink=2)
+
+    def file(self, name: str, data: bytes, mode: int = 0o755) -> None:
+        self._entry(name, stat.S_IFREG | mode, data)
+
+    def symlink(self, name: str, target: str) -> None:
+        self._entry(name, stat.S_IFLNK | 0o777, target.encode())
+
+    def device(self, name: str, major: int, minor: int) -> None:
+        self._entry(name, stat.S_IFCHR | 0o600, rdev=(major, minor))
+
+    def finish(self) -> bytes:
+        self._entry("TRAILER!!!", 0)
+        return b"".join(self.parts)
+
+
+L1_INIT = f"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs -o size=75% tmp /tmp
+echo 4 > /proc/sys/kernel/printk
+for m in {' '.join(L1_MODULES)}; do insmod /lib/$m.ko || echo "lab: no $m"; done
+ip link set lo up
+ip addr add {L1_ADDRESS}/24 dev eth0
+ip link set eth0 up
+control=0
+for word in $(cat /proc/cmdline); do
+    case $word in lab.control=*) control=${{word#*=}};; esac
+done
+echo "lab: L1 init, control port $control"
+while :; do
+    nc {HOST_FROM_L1} $control -e /bin/sh
+    sleep 1
+done
+"""
+
+L2_INIT = """#!/bin/busybox sh
+/bin/busybox mkdir -p /proc
+/bin/busybox mount -t proc proc /proc
+echo "guest: init"
+/bin/syscalls &
+n=0
+while :; do
+    n=$((n + 1))
+    echo "tick $n"
+    /bin/busybox sleep 1
+done
+"""
+
+# getppid and sched_yield for ever; every 2^20 rounds it writes one dot.
+L2_SYSCALLS = """
+    .globl _start
+_start:
+    li      31, 0
+1:  li      0, 64               # getppid
+    sc
+    addi    31, 31, 1
+    andi.   4, 31, 63
+    bne     1b
+    li      0, 158              # sched_yield
+    sc
+    b       1b
+"""
+
+
+@dataclass(frozen=True)
+class KernelPackage:
+    """A kernel package and a busybox package, unpacked over each other."""
+
+    root: Path
+
+    def _one(self, pattern: str) -> Path:
+        found = sorted(self.root.glob(pattern))
+        if not found:
+            raise LabError(f"no {pattern} under {self.root}")
+        return found[-1]
+
+    @property
+    def vmlinux(self) -> Path:
+        return self._one("boot/vmlinux-*")
+
+    @property
+    def busybox(self) -> Path:
+        for pattern in ("usr/bin/busybox", "bin/busybox"):
+            if (self.root / pattern).exists():
+                return self.root / pattern
+        raise LabError(f"no usr/bin/busybox under {self.root}")
+
+    def module(self, name: str) -> bytes:
+        for base in ("usr/lib/modules", "lib/modules"):
+            for path in sorted((self.root / base).glob(f"*/kernel/**/{name}.ko*")):
+                data = path.read_bytes()
+                return lzma.decompress(data) if path.suffix == ".xz" else data
+        raise LabError(f"no module {name} under {self.root}")
+
+
+def _cached(cache: Path, name: str, inputs: Iterable[bytes],
+            make: Callable[[], bytes]) -> Path:
+    """The file `name`-HASH in `cache`, made when it is not there yet."""
+    digest = hashlib.sha256()
+    for item in inputs:
+        digest.update(hashlib.sha256(item).digest())
+    path = cache / f"{name}-{digest.hexdigest()[:16]}"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_bytes(make())
+        part.rename(path)
+    return path
+
+
+def _skeleton(busybox: bytes, init: str) -> Newc:
+    image = Newc()
+    for name in ("bin", "dev", "lib", "proc", "sys", "tmp"):
+        image.directory(name)
+    image.device("dev/console", 5, 1)
+    image.device("dev/null", 1, 3)
+    image.file("bin/busybox", busybox)
+    image.symlink("bin/sh", "busybox")
+    image.file("init", init.encode())
+    return image
+
+
+def l1_initramfs(kernel: KernelPackage, cache: Path) -> Path:
+    busybox = kernel.busybox.read_bytes()
+
+    def make() -> bytes:
+        image = _skeleton(busybox, L1_INIT)
+        for name in L1_MODULES:
+            image.file(f"lib/{name}.ko", kernel.module(name), 0o644)
+        return image.finish()
+
+    return _cached(cache, "l1-initramfs",
+                   (busybox, L1_INIT.encode(), kernel.vmlinux.name.encode()), make)
+
+
+def l2_initramfs(kernel: KernelPackage, cache: Path,
+                 tools: str = "powerpc64le-linux-gnu-") -> Path:
+    busybox = kernel.busybox.read_bytes()
+
+    def make() -> bytes:
+        obj, exe = cache / "syscalls.o", cache / "syscalls"
+        subprocess.run([f"{tools}as", "-mlittle", "-a64", "-mpower9", "-o", obj],
+                       input=L2_SYSCALLS.encode(), check=True)
+        subprocess.run([f"{tools}ld", "-s", "-o", exe, obj], check=True)
+        image = _skeleton(busybox, L2_INIT)
+        image.file("bin/syscalls", exe.read_bytes())
+        return image.finish()
+
+    cache.mkdir(parents=True, exist_ok=True)
+    return _cached(cache, "l2-initramfs",
+                   (busybox, L2_INIT.encode(), L2_SYSCALLS.encode()), make)
+
+
+def stripped(binary: Path, cache: Path,
+             tools: str = "powerpc64le-linux-gnu-") -> Path:
+    """`binary` without its debugging information, which L1 has no use for."""
+    strip = shutil.which(f"{tools}strip")
+    if strip is None:
+        return binary
+
+    def make() -> bytes:
+        part = cache / f"strip.{os.getpid()}"
+        subprocess.run([strip, "--strip-debug", "-o", part, binary], check=True)
+        try:
+            return part.read_bytes()
+        finally:
+            part.unlink()
+
+    cache.mkdir(parents=True, exist_ok=True)
+    return _cached(cache, binary.name, (binary.read_bytes(),), make)
+
+
+# Talking to L1
+
+class LogSink:
+    """A TCP port of 127.0.0.1; all that connects is written to one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.path.write_bytes(b"")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = self.listener.accept()
+                threading.Thread(target=self._drain, args=(peer,),
+                                 daemon=True).start()
+
+    def _drain(self, peer: socket.socket) -> None:
+        with peer, self.path.open("ab", buffering=0) as out:
+            with contextlib.suppress(OSError):
+                while data := peer.recv(65536):
+                    out.write(data)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+class Shell:
+    """A shell in L1 on a TCP connection: one command at a time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self.serial = 0
+
+    def run(self, command: str, timeout: float = 60.0) -> tuple[int, str]:
+        """(exit status, stdout and stderr) of `command`."""
+        self.serial += 1
+        mark = f"@@{self.serial}@@"
+        self.sock.settimeout(timeout)
+        seen = b""
+        try:
+            self.sock.sendall(f"( {command}\n) 2>&1 </dev/null; "
+                              f"echo \"{mark} $?\"\n".encode())
+            while not (end := re.search(re.escape(mark).encode() + rb" (\d+)\n", seen)):
+                data = self.sock.recv(65536)
+                if not data:
+                    raise LabError(f"L1's control connection ended in: {command}")
+                seen += data
+        except TimeoutError:
+            raise LabError(f"no answer from L1 in {timeout:g} s: {command}") from None
+        return int(end[1]), seen[:end.start()].decode("utf-8", "replace")
+
+    def check(self, command: str, timeout: float = 60.0) -> str:
+        status, output = self.run(command, timeout)
+        if status:
+            raise LabError(f"in L1, status {status}: {command}: {output.strip()}")
+        return output
+
+
+# The lab
+
+@dataclass
+class LabConfig:
+    """Where things are and how large L1 is; the tests' defaults are QGD_*."""
+
+    kernel_dir: Path
+    work: Path
+    pc_bios: Path
+    machine: str = "powernv9"
+    l0: str = "qemu-system-ppc64"
+    l1_cpus: int = 2
+    l1_memory: str = "4G"
+    gdb_port: int = 0           # host port of slot 0; 0 picks a free one
+    slots: int = 2              # how many L2 guests may run at a time
+    boot_timeout: float = 180.0
+
+    @classmethod
+    def from_environment(cls, **changes) -> Self:
+        """QGD_KERNEL_DIR, QGD_LAB_WORK and QGD_PC_BIOS, then `changes`."""
+        env = os.environ.get
+        values = {
+            "kernel_dir": Path(env("QGD_KERNEL_DIR", "kernel")),
+            "work": Path(env("QGD_LAB_WORK", "lab-work")),
+            "pc_bios": Path(env("QGD_PC_BIOS", "/usr/share/qemu")),
+        }
+        return cls(**(values | changes))
+
+
+@dataclass
+class L2Config:
+    """One guest for the QEMU under test: a bare payload or Linux."""
+
+    qemu: Path
+    payload: Path | None = None         # None: L1's kernel as a guest
+    append: str = ""
+    cpus: int = 1
+    memory: str = "512M"
+    machine: str = L2_MACHINE
+    extra: list[str] = field(default_factory=list)
+    stopped: bool = True                # -S
+    slot: int = 0
+
+
+class Lab:
+    """One booted L1.  A context manager: leaves no process behind."""
+
+    def __init__(self, config: LabConfig, progress: Progress | None = None,
+                 children: Children | None = None) -> None:
+        self.config = config
+        self.progress = progress or Progress()
+        self.children = children or Children()
+        self.kernel = KernelPackage(config.kernel_dir)
+        self.cache = config.work / "cache"
+        self.console = config.work / "l1-console.log"
+        self.gdb_ports: list[int] = []
+        self.guests: dict[int, L2] = {}
+        self.logs: list[Path] = [self.console]
+        self.process: subprocess.Popen[bytes] | None = None
+        self.shell: Shell | None = None
+        self._pushed: set[str] = set()
+        self._started = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self.boot()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None,
+                 value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def boot(self) -> None:
+        """Start L0 and wait until L1's init has connected to us."""
+        config = self.config
+        config.work.mkdir(parents=True, exist_ok=True)
+        self.console.write_bytes(b"")
+        for tool in (config.l0,):
+            if shutil.which(tool) is None:
+                raise LabError(f"{tool} not found")
+        self.gdb_ports = [reserve_port(config.gdb_port)]
+        self.gdb_ports += [reserve_port() for _ in range(config.slots - 1)]
+        with self.progress.phase("L1 initramfs"):
+            initrd = l1_initramfs(self.kernel, self.cache)
+        forwards = "".join(
+            f",hostfwd=tcp:127.0.0.1:{port}-{L1_ADDRESS}:{L1_GDB_PORT + slot}"
+            for slot, port in enumerate(self.gdb_ports))
+        with socket.create_server(("127.0.0.1", 0)) as control:
+            argv = [
+                config.l0, "-M", config.machine, "-accel", "tcg,thread=multi",
+                "-smp", str(config.l1_cpus), "-m", config.l1_memory,
+                "-nographic", "-vga", "none", "-monitor", "none",
+                "-serial", f"file:{self.console}",
+                "-kernel", str(self.kernel.vmlinux), "-initrd", str(initrd),
+                "-append", "console=hvc0 rdinit=/init quiet "
+                           f"lab.control={control.getsockname()[1]}",
+                "-netdev", f"user,id=n0{forwards}",
+                "-device", "virtio-net-pci,netdev=n0,bus=pcie.0,"
+                           "disable-legacy=on,romfile=",
+            ]
+            with self.progress.phase(f"L1 boot ({config.machine})"):
+                log = config.work / "l0.log"
+                log.write_bytes(b"")
+                self.logs.append(log)
+                self.process = self.children.start(argv, log)
+                self.shell = Shell(self._await_control(control))
+                self.shell.check("true")
+        if config.kernel_dir and self.shell.run("test -c /dev/kvm")[0]:
+            raise LabError("L1 has no /dev/kvm", [self.console])
+
+    def _await_control(self, control: socket.socket) -> socket.socket:
+        assert self.process is not None
+        control.settimeout(0.5)
+        deadline = time.monotonic() + self.config.boot_timeout
+        while time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                return control.accept()[0]
+            if self.process.poll() is not None:
+                raise LabError(f"L0 ended with status {self.process.returncode}",
+                               self.logs)
+        raise LabError(f"L1 did not come up in {self.config.boot_timeout:g} s",
+                       self.logs)
+
+    def push(self, path: Path, executable: bool = False) -> str:
+        """Copy a file into L1, once for each content; its name there."""
+        assert self.shell is not None
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"/tmp/{digest[:12]}-{path.name}"
+        if name in self._pushed:
+            return name
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(30)
+            port = server.getsockname()[1]
+
+            def serve() -> None:
+                with contextlib.suppress(OSError):
+                    peer, _ = server.accept()
+                    with peer:
+                        peer.settimeout(120)
+                        peer.sendall(data)
+                        peer.shutdown(socket.SHUT_WR)
+                        peer.recv(1)
+
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            self.shell.check(f"nc {HOST_FROM_L1} {port} > {name}", 150)
+            thread.join()
+        size = self.shell.check(f"stat -c %s {name}").strip()
+        if size != str(len(data)):
+            raise LabError(f"{path} reached L1 with {size} of {len(data)} bytes")
+        if executable:
+            self.shell.check(f"chmod +x {name}")
+        self._pushed.add(name)
+        return name
+
+    def start_l2(self, config: L2Config, timeout: float = 60.0) -> L2:
+        """Start a guest and wait until its gdbstub listens."""
+        assert self.shell is not None
+        if config.slot in self.guests:
+            self.guests[config.slot].stop()
+        self._started += 1
+        kind = config.payload.name if config.payload else "Linux"
+        with self.progress.phase(f"L2 files ({config.qemu.name})"):
+            qemu = self.push(stripped(config.qemu, self.cache), executable=True)
+            vof = self.push(self.config.pc_bios / "vof.bin")
+            if config.payload:
+                boot = ["-kernel", self.push(config.payload)]
+            else:
+                initrd = l2_initramfs(self.kernel, self.cache)
+                kernel = stripped(self.kernel.vmlinux, self.cache)
+                boot = ["-kernel", self.push(kernel), "-initrd", self.push(initrd),
+                        "-append", f"console=hvc0 rdinit=/init {config.append}".strip()]
+        with self.progress.phase(f"L2 start ({kind})"):
+            guest = L2(self, config, self._started)
+            argv = [
+                qemu, "-M", config.machine, "-accel", "kvm", "-smp", str(config.cpus),
+                "-m", config.memory, "-nographic", "-nodefaults", "-bios", vof,
+                "-chardev", f"socket,id=con,host={HOST_FROM_L1},"
+                            f"port={guest.console_sink.port}",
+                "-device", "spapr-vty,chardev=con", *boot,
+                "-gdb", f"tcp::{L1_GDB_PORT + config.slot}",
+                *(["-S"] if config.stopped else []), *config.extra,
+            ]
+            self.guests[config.slot] = guest
+            self.logs += [guest.console, guest.log]
+            guest.launch(argv, timeout)
+        return guest
+
+    def close(self) -> None:
+        for guest in list(self.guests.values()):
+            guest.forget()
+        if self.shell is not None:
+            self.shell.sock.close()
+            self.shell = None
+        if self.process is not None:
+            self.children.stop(self.process)
+            self.process = None
+
+
+class L2:
+    """A guest of the QEMU under test, made by Lab.start_l2()."""
+
+    def __init__(self, lab: Lab, config: L2Config, serial: int) -> None:
+        self.lab = lab
+        self.config = config
+        self.gdb_port = lab.gdb_ports[config.slot]
+        self.console = lab.config.work / f"l2-{serial}-console.log"
+        self.log = lab.config.work / f"l2-{serial}-qemu.log"
+        self.console_sink = LogSink(self.console)
+        self.log_sink = LogSink(self.log)
+        self.pid_file = f"/tmp/l2-{serial}.pid"
+
+    def launch(self, argv: list[str], timeout: float) -> None:
+        shell = self.lab.shell
+        assert shell is not None
+        inner = f"echo $$ > {self.pid_file}; exec {shlex.join(argv)}"
+        shell.check(f"( setsid sh -c {shlex.quote(inner)} 2>&1 </dev/null | "
+                    f"nc {HOST_FROM_L1} {self.log_sink.port} ) >/dev/null 2>&1 &")
+        port = f"{L1_GDB_PORT + self.config.slot:04X}"
+        deadline = time.monotonic() + timeout
+        while shell.run(f"grep -q ':{port} [0-9A-F:]* 0A' /proc/net/tcp*")[0]:
+            if shell.run(f"test -s {self.pid_file}")[0] == 0 and not self.alive():
+                time.sleep(0.5)
+                raise LabError("the QEMU under test ended before its gdbstub "
+                               "listened", [self.log])
+            if time.monotonic() > deadline:
+                raise LabError(f"no gdbstub after {timeout:g} s",
+                               [self.log, self.console])
+            time.sleep(0.1)
+
+    def alive(self) -> bool:
+        assert self.lab.shell is not None
+        return self.lab.shell.run(f"kill -0 $(cat {self.pid_file})")[0] == 0
+
+    def wait_console(self, pattern: str, timeout: float = 120.0) -> str:
+        """Wait for a regular expression in the guest's console; its match."""
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.console.read_text(errors="replace"))):
+            if time.monotonic() > deadline:
+                raise LabError(f"'{pattern}' is not in the guest's console after "
+                               f"{timeout:g} s", [self.console, self.log])
+            time.sleep(0.1)
+        return found[0]
+
+    def stop(self, grace: float = 5.0) -> None:
+        """End the guest's QEMU: SIGTERM, and SIGKILL when that is not enough."""
+        shell = self.lab.shell
+        if shell is not None:
+            pid = f"$(cat {self.pid_file})"
+            rounds = int(grace * 10)
+            shell.run(f"kill {pid}; n=0; while kill -0 {pid}; do n=$((n+1)); "
+                      f"[ $n -gt {rounds} ] && kill -9 {pid}; "
+                      f"[ $n -gt {rounds + 50} ] && exit 1; usleep 100000; done",
+                      grace + 20)
+        self.forget()
+
+    def forget(self) -> None:
+        self.console_sink.close()
+        self.log_sink.close()
+        if self.lab.guests.get(self.config.slot) is self:
+            del self.lab.guests[self.config.slot]
+
+
+# The reference
+
+class TcgReference:
+    """The same payload under TCG on this machine: what a step should do."""
+
+    def __init__(self, payload: Path, work: Path, children: Children | None = None,
+                 qemu: str = "qemu-system-ppc64", cpu: str = "power9",
+                 machine: str = L2_MACHINE, memory: str = "512M",
+                 name: str = "tcg") -> None:
+        self.children = children or Children()
+        self.gdb_port = reserve_port()
+        work.mkdir(parents=True, exist_ok=True)
+        self.console = work / f"{name}-console.log"
+        self.log = work / f"{name}-qemu.log"
+        self.log.write_bytes(b"")
+        self.process = self.children.start([
+            qemu, "-M", machine, "-accel", "tcg,thread=single", "-cpu", cpu,
+            "-m", memory, "-nographic", "-nodefaults",
+            "-chardev", f"file,id=con,path={self.console}",
+            "-device", "spapr-vty,chardev=con", "-kernel", str(payload),
+            "-S", "-gdb", f"tcp:127.0.0.1:{self.gdb_port}"], self.log)
+        deadline = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(OSError):
+                self.socket = socket.create_connection(("127.0.0.1", self.gdb_port))
+                return
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.close()
+                raise LabError("the TCG reference did not start", [self.log])
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        with contextlib.suppress(AttributeError):
+            self.socket.close()
+        self.children.stop(self.process)

@@ -1,0 +1,317 @@
+/*
+ * The breakpoint collection: every state transition, failing memory, size
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "accel/breakpoint-set.h"
+
+#define MEM_SIZE (1 << 20)
+
+/* Memory that counts accesses, and fails or drops some of them */
+typedef struct Memory {
+    uint8_t bytes[MEM_SIZE];
+    unsigned reads, writes;
+    uint64_t bad;           /* the address that misbehaves */
+    bool fail_read, fail_write, drop_write;
+} Memory;
+
+static int mem_read(void *opaque, uint64_t addr, void *buf, size_t len)
+{
+    Memory *m = opaque;
+
+    m->reads++;
+    if (m->fail_read && addr == m->bad) {
+        return -EIO;
+    }
+    memcpy(buf, m->bytes + addr, len);
+    return 0;
+}
+
+static int mem_write(void *opaque, uint64_t addr, const void *buf, size_t len)
+{
+    Memory *m = opaque;
+
+    m->writes++;
+    if (m->fail_write && addr == m->bad) {
+        return -EACCES;
+    }
+    if (!m->drop_write || addr != m->bad) {
+        memcpy(m->bytes + addr, buf, len);
+    }
+    return 0;
+}
+
+static const BreakpointMemory ops = { mem_read, mem_write };
+static const uint8_t trap[4] = { 0x00, 0xdd, 0xdd, 0x00 };
+
+typedef struct Fixture {
+    Memory *m;
+    Memory *pristine;
+    BreakpointSet *set;
+} Fixture;
+
+static void setup(Fixture *f, gconstpointer data)
+{
+    f->m = g_new0(Memory, 1);
+    f->pristine = g_new0(Memory, 1);
+    for (int i = 0; i < MEM_SIZE; i++) {
+        f->m->bytes[i] = f->pristine->bytes[i] = i * 7 + (i >> 8);
+    }
+    f->set = breakpoint_set_new(&ops, f->m, trap, sizeof(trap));
+}
+
+static void teardown(Fixture *f, gconstpointer data)
+{
+    breakpoint_set_free(f->set);
+    g_free(f->m);
+    g_free(f->pristine);
+}
+
+static void assert_untouched(Fixture *f)
+{
+    g_assert_cmpmem(f->m->bytes, MEM_SIZE, f->pristine->bytes, MEM_SIZE);
+}
+
+#define STATE(addr) breakpoint_set_state(f->set, addr)
+#define ADD(addr) breakpoint_set_add(f->set, addr, BREAKPOINT_OWNER_USER)
+#define DEL(addr) breakpoint_set_del(f->set, addr, BREAKPOINT_OWNER_USER)
+#define APPLY() breakpoint_set_apply(f->set)
+
+/* Each arrow of the state diagram in breakpoint-set.h, and no trap before
+ * its apply */
+static void test_transitions(Fixture *f, gconstpointer data)
+{
+    g_assert_cmpint(STATE(0x100), ==, BREAKPOINT_CLEARED);
+    ADD(0x100);
+    g_assert_cmpint(STATE(0x100), ==, BREAKPOINT_SET_PENDING);
+    assert_untouched(f);
+    g_assert_cmpint(DEL(0x100), ==, 0);
+    g_assert_cmpint(STATE(0x100), ==, BREAKPOINT_CLEARED);
+    g_assert_cmpint(APPLY(), ==, 0);
+    assert_untouched(f);
+
+    ADD(0x100);
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmpint(STATE(0x100), ==, BREAKPOINT_SET);
+    g_assert_cmpmem(f->m->bytes + 0x100, 4, trap, 4);
+    g_assert_cmpint(DEL(0x100), ==, 0);
+    g_assert_cmpint(STATE(0x100), ==, BREAKPOINT_CLEAR_PENDING);
+    g_assert_cmpmem(f->m->bytes + 0x100, 4, trap, 4);
+    ADD(0x100);
+    g_assert_cmpint(STATE(0x100), ==, BREAKPOINT_SET);
+    f->m->writes = 0;
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmpuint(f->m->writes, ==, 0);
+    g_assert_cmpint(DEL(0x100), ==, 0);
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmpint(STATE(0x100), ==, BREAKPOINT_CLEARED);
+    assert_untouched(f);
+    g_assert_cmpint(DEL(0x100), ==, -ENOENT);
+}
+
+static void test_owners(Fixture *f, gconstpointer data)
+{
+    ADD(0x40);
+    ADD(0x40);
+    breakpoint_set_add(f->set, 0x40, BREAKPOINT_OWNER_STEP);
+    APPLY();
+    g_assert_cmpuint(breakpoint_set_refs(f->set, 0x40, BREAKPOINT_OWNER_USER),
+                     ==, 2);
+    DEL(0x40);
+    DEL(0x40);
+    g_assert_cmpint(DEL(0x40), ==, -ENOENT);
+    APPLY();
+    g_assert_cmpint(STATE(0x40), ==, BREAKPOINT_SET);
+    g_assert_cmpint(breakpoint_set_del(f->set, 0x40, BREAKPOINT_OWNER_STEP),
+                    ==, 0);
+    APPLY();
+    assert_untouched(f);
+}
+
+static void test_hold(Fixture *f, gconstpointer data)
+{
+    ADD(0x80);
+    APPLY();
+    breakpoint_set_hold(f->set, 0x80, true);
+    breakpoint_set_hold(f->set, 0x80, true);
+    g_assert_cmpint(APPLY(), ==, 0);
+    assert_untouched(f);
+    /* A trap that is asked for while held has to wait */
+    breakpoint_set_add(f->set, 0x80, BREAKPOINT_OWNER_STEP);
+    APPLY();
+    assert_untouched(f);
+    breakpoint_set_hold(f->set, 0x80, false);
+    APPLY();
+    assert_untouched(f);
+    breakpoint_set_hold(f->set, 0x80, false);
+    APPLY();
+    g_assert_cmpint(STATE(0x80), ==, BREAKPOINT_SET);
+    /* Held and let go where nothing is: leaves no entry behind */
+    breakpoint_set_hold(f->set, 0x90, true);
+    APPLY();
+    breakpoint_set_hold(f->set, 0x90, false);
+    APPLY();
+    g_assert_cmpint(STATE(0x90), ==, BREAKPOINT_CLEARED);
+}
+
+/* A page that can't be written now: retried, never forgotten, and one bad
+ * address keeps no other from being set */
+static void failing(Fixture *f, bool *what, int expected)
+{
+    ADD(0x200);
+    ADD(0x300);
+    f->m->bad = 0x200;
+    *what = true;
+    g_assert_cmpint(APPLY(), ==, expected);
+    g_assert_cmpint(STATE(0x200), ==, BREAKPOINT_SET_PENDING);
+    g_assert_cmpint(STATE(0x300), ==, BREAKPOINT_SET);
+    g_assert_cmpuint(breakpoint_set_pending(f->set), ==, 1);
+    g_assert_cmpmem(f->m->bytes + 0x200, 4, f->pristine->bytes + 0x200, 4);
+    *what = false;
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmpint(STATE(0x200), ==, BREAKPOINT_SET);
+
+    DEL(0x200);
+    DEL(0x300);
+    *what = true;
+    g_assert_cmpint(APPLY(), ==, expected);
+    g_assert_cmpint(STATE(0x200), ==, BREAKPOINT_CLEAR_PENDING);
+    g_assert_cmpint(STATE(0x300), ==, BREAKPOINT_CLEARED);
+    g_assert_cmpint(APPLY(), ==, expected);
+    *what = false;
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmpuint(breakpoint_set_pending(f->set), ==, 0);
+    assert_untouched(f);
+}
+
+static void test_write_fails(Fixture *f, gconstpointer data)
+{
+    failing(f, &f->m->fail_write, -EACCES);
+}
+
+static void test_read_fails(Fixture *f, gconstpointer data)
+{
+    failing(f, &f->m->fail_read, -EIO);
+}
+
+static void test_write_dropped(Fixture *f, gconstpointer data)
+{
+    failing(f, &f->m->drop_write, -EFAULT);
+}
+
+/* The guest writes over a trap, wholly or in part: its bytes stay */
+static void test_overwritten(Fixture *f, gconstpointer data)
+{
+    static const uint8_t mine[4] = { 1, 2, 3, 4 };
+
+    ADD(0x400);
+    ADD(0x500);
+    APPLY();
+    memcpy(f->m->bytes + 0x400, mine, 4);
+    memcpy(f->m->bytes + 0x502, mine, 2);
+    DEL(0x400);
+    DEL(0x500);
+    g_assert_cmpint(APPLY(), ==, 0);
+    memcpy(f->pristine->bytes + 0x400, mine, 4);
+    memcpy(f->pristine->bytes + 0x502, mine, 2);
+    assert_untouched(f);
+}
+
+/* What a debugger reads has no trap in it, at any alignment and length */
+static void test_restore(Fixture *f, gconstpointer data)
+{
+    uint8_t copy[64];
+
+    ADD(0x600);
+    ADD(0x604);
+    ADD(0x610);
+    APPLY();
+    for (unsigned from = 0x5fc; from < 0x618; from++) {
+        for (unsigned len = 0; len < 32; len++) {
+            memcpy(copy, f->m->bytes + from, len);
+            breakpoint_set_restore(f->set, from, copy, len);
+            g_assert_cmpmem(copy, len, f->pristine->bytes + from, len);
+        }
+    }
+}
+
+/* 10,000 of them: the cost of a change does not depend on how many there are */
+static void test_many(Fixture *f, gconstpointer data)
+{
+    const unsigned n = 10000;
+
+    for (unsigned i = 0; i < n; i++) {
+        ADD(i * 64);
+    }
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmpuint(f->m->writes, ==, n);
+    for (unsigned i = 0; i < n; i++) {
+        g_assert_cmpint(STATE(i * 64), ==, BREAKPOINT_SET);
+    }
+    f->m->writes = f->m->reads = 0;
+    ADD(4);
+    APPLY();
+    DEL(4);
+    APPLY();
+    g_assert_cmpuint(f->m->writes, ==, 2);
+    g_assert_cmpuint(f->m->reads, <=, 4);
+    for (unsigned i = 0; i < n; i++) {
+        g_assert_cmpint(DEL(i * 64), ==, 0);
+    }
+    g_assert_cmpint(APPLY(), ==, 0);
+    assert_untouched(f);
+}
+
+/* Random operations with random failures: after all is deleted and memory
+ * works again nothing is left */
+static void test_random(Fixture *f, gconstpointer data)
+{
+    for (int round = 0; round < 20000; round++) {
+        uint64_t addr = 0x1000 + 4 * g_test_rand_int_range(0, 16);
+        BreakpointOwner owner = g_test_rand_int_range(0, BREAKPOINT_OWNER_MAX);
+
+        f->m->bad = 0x1000 + 4 * g_test_rand_int_range(0, 16);
+        f->m->fail_read = g_test_rand_int_range(0, 4) == 0;
+        f->m->fail_write = g_test_rand_int_range(0, 4) == 0;
+        if (g_test_rand_bit()) {
+            breakpoint_set_add(f->set, addr, owner);
+        } else {
+            breakpoint_set_del(f->set, addr, owner);
+        }
+        if (g_test_rand_bit()) {
+            APPLY();
+        }
+    }
+    f->m->fail_read = f->m->fail_write = false;
+    for (int i = 0; i < 16; i++) {
+        for (int owner = 0; owner < BREAKPOINT_OWNER_MAX; owner++) {
+            while (!breakpoint_set_del(f->set, 0x1000 + 4 * i, owner)) {
+                continue;
+            }
+        }
+    }
+    g_assert_cmpint(APPLY(), ==, 0);
+    assert_untouched(f);
+}
+
+#define TEST(name) \
+    g_test_add("/breakpoint-set/" #name, Fixture, NULL, setup, test_##name, \
+               teardown)
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    TEST(transitions);
+    TEST(owners);
+    TEST(hold);
+    TEST(write_fails);
+    TEST(read_fails);
+    TEST(write_dropped);
+    TEST(overwritten);
+    TEST(restore);
+    TEST(many);
+    TEST(random);
+    return g_test_run();
+}
