@@ -328,7 +328,8 @@ manifest_problems() {
     sort "$all" | uniq -d | sed 's/$/: named by more than one manifest/'
     (cd "$repo" && for path in $mirrored; do
         [ ! -d "$path" ] || find "$path" -type f ! -name '*~' ! -name '.*.sw?' ! -name '*.pyc'
-    done) | sort | grep -vxF -f "$all" | sed 's/$/: no manifest in series names it/' || true
+    done
+    find . -name .git -prune -o -type f -name '*.diff' -print | sed 's,^\./,,') | sort -u | grep -vxF -f "$all" | sed 's/$/: no manifest in series names it/' || true
     rm -f "$all"
 }
 

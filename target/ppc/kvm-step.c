@@ -10,6 +10,7 @@
 #include "qemu/osdep.h"
 #include <linux/kvm.h>
 #include "qemu/error-report.h"
+#include "qemu/timer.h"
 #include "accel/step-session.h"
 #include "exec/cpu-common.h"
 #include "system/dma.h"
@@ -29,6 +30,8 @@ typedef struct PPCStep {
     PowerPCCPU *cpu;
     PPCStepPlan plan;
     struct kvm_regs kvm_regs;   /* as last read, for fields we don't change */
+    bool dec_held;
+    uint64_t dec_expiry;        /* the guest's own, while held */
 } PPCStep;
 
 static BreakpointSet *breakpoints;
@@ -398,18 +401,62 @@ static int step_plan(void *vcpu, StepPlan *plan)
     return plan->run ? step_place(step, plan) : 0;
 }
 
+/*
+ * Keep the decrementer from expiring for the time of one instruction.  The
+ * distance fits a decrementer of 32 bits, and is two seconds at 512 MHz.
+ */
+#define DEC_HOLD_TICKS 0x40000000
+
+static int hold_dec(PPCStep *step)
+{
+    CPUState *cs = CPU(step->cpu);
+    uint64_t offset, later;
+    int ret;
+
+    ret = kvm_get_one_reg(cs, KVM_REG_PPC_DEC_EXPIRY, &step->dec_expiry);
+    if (!ret) {
+        ret = kvm_get_one_reg(cs, KVM_REG_PPC_TB_OFFSET, &offset);
+    }
+    if (ret) {
+        return ret;
+    }
+    /* In the guest's time base, which is the host's and an offset */
+    later = cpu_get_host_ticks() + offset + DEC_HOLD_TICKS;
+    ret = kvm_set_one_reg(cs, KVM_REG_PPC_DEC_EXPIRY, &later);
+    step->dec_held = !ret;
+    return ret;
+}
+
+static int release_dec(PPCStep *step)
+{
+    int ret = 0;
+
+    if (step->dec_held) {
+        ret = kvm_set_one_reg(CPU(step->cpu), KVM_REG_PPC_DEC_EXPIRY,
+                              &step->dec_expiry);
+        step->dec_held = ret != 0;
+    }
+    return ret;
+}
+
 static int step_enter(void *vcpu, StepPlan *plan)
 {
     PPCStep *step = vcpu;
     PPCStepRegs regs = plan->run ? step->plan.before : step->plan.after;
-    int ret;
+    int ret = 0;
 
     if (plan->run) {
         regs.msr = ppc_step_plan_enter_msr(&step->plan);
     }
-    ret = regs_put(step, &regs);
+    if (plan->run && step->plan.hold_dec) {
+        ret = hold_dec(step);
+    }
+    if (!ret) {
+        ret = regs_put(step, &regs);
+    }
     if (ret) {
         plan->reason = "can't write the registers";
+        release_dec(step);
     }
     return ret;
 }
@@ -420,6 +467,10 @@ static int step_finish(void *vcpu, StepPlan *plan, uint64_t pc)
     PPCStepRegs regs;
     int ret = regs_get(step, &regs);
 
+    if (ret) {
+        return ret;
+    }
+    ret = release_dec(step);
     if (ret) {
         return ret;
     }
@@ -434,6 +485,10 @@ static int step_undo(void *vcpu, StepPlan *plan)
     PPCStepRegs regs;
     int ret = regs_get(step, &regs);
 
+    if (ret) {
+        return ret;
+    }
+    ret = release_dec(step);
     if (ret) {
         return ret;
     }

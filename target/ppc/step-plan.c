@@ -185,7 +185,9 @@ static void plan_run(PPCStepPlan *plan, bool noirq)
     bool cede = plan->insn.cls == PPC_STEP_HCALL && regs->gpr[3] == H_CEDE;
 
     plan->run = true;
-    plan->mask_ee = noirq && !cede;
+    /* rfid and hrfid set EE together with PR: there is no masking it there */
+    plan->mask_ee = noirq && !cede && privileged(regs);
+    plan->hold_dec = noirq && !privileged(regs);
     plan->trace = is_traceable(plan);
     if (plan->have_next && regs->pc == trace && plan->trace) {
         /* The vector can't be trapped: it is what has to run */

@@ -30,7 +30,10 @@
  *
  * While an instruction runs with MSR[EE] cleared, no asynchronous interrupt
  * but system reset and machine check is delivered, and none is lost: they stay
- * pending until the guest has EE again.
+ * pending until the guest has EE again.  In problem state EE can't be cleared.
+ * There the decrementer, which problem state can neither read nor write, is
+ * held back instead; another asynchronous interrupt ends the step at its
+ * vector.
  */
 
 /* The parts of MSR that matter here (4.2.1), as masks */
@@ -115,6 +118,7 @@ typedef struct PPCStepTrapAt {
  * @hide_trace: MSR[SE] and MSR[BE] are cleared for it, the guest's own
  *     included: the Trace vector can't be trapped
  * @mask_ee: MSR[EE] is cleared for it
+ * @hold_dec: the decrementer is kept from expiring during it
  * @next: where it completes, meaningless unless @have_next
  */
 typedef struct PPCStepPlan {
@@ -126,6 +130,7 @@ typedef struct PPCStepPlan {
     bool trace;
     bool hide_trace;
     bool mask_ee;
+    bool hold_dec;
     bool have_next;
     uint64_t next;
 } PPCStepPlan;

@@ -36,7 +36,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, Iterable, Self
+from typing import Any, Callable, Iterable, Iterator, Self, TextIO
 
 HERE = Path(__file__).resolve().parent
 
@@ -56,7 +56,7 @@ class LabError(Exception):
         super().__init__(message)
         self.logs = list(logs)
 
-    def report(self, stream=sys.stderr) -> None:
+    def report(self, stream: TextIO = sys.stderr) -> None:
         print(f"lab: {self}", file=stream)
         for log in self.logs:
             print(f"lab: last lines of {log}:", file=stream)
@@ -78,14 +78,14 @@ def tail(path: Path, lines: int = TAIL_LINES) -> list[str]:
 class Progress:
     """One line a phase: updated in place on a terminal, plain otherwise."""
 
-    def __init__(self, stream=sys.stderr, quiet: bool = False) -> None:
+    def __init__(self, stream: TextIO = sys.stderr, quiet: bool = False) -> None:
         self.stream = stream
         self.quiet = quiet
         self.live = stream.isatty()
         self.begun = time.monotonic()
 
     @contextlib.contextmanager
-    def phase(self, name: str):
+    def phase(self, name: str) -> Iterator[None]:
         begun = time.monotonic()
         done = threading.Event()
 
@@ -132,7 +132,7 @@ class Children:
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self, argv: list[str], log: Path, own_group: bool = True,
-              **popen) -> subprocess.Popen[bytes]:
+              **popen: Any) -> subprocess.Popen[bytes]:
         with log.open("ab") as out:
             child = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
@@ -286,7 +286,7 @@ while :; do
 done
 """
 
-# getppid and sched_yield for ever; every 2^20 rounds it writes one dot.
+# System calls for ever: a place for a debugger to break in.
 L2_SYSCALLS = """
     .globl _start
 _start:
@@ -492,10 +492,10 @@ class LabConfig:
     boot_timeout: float = 180.0
 
     @classmethod
-    def from_environment(cls, **changes) -> Self:
+    def from_environment(cls, **changes: Any) -> Self:
         """QGD_KERNEL_DIR, QGD_LAB_WORK and QGD_PC_BIOS, then `changes`."""
         env = os.environ.get
-        values = {
+        values: dict[str, Any] = {
             "kernel_dir": Path(env("QGD_KERNEL_DIR", "kernel")),
             "work": Path(env("QGD_LAB_WORK", "lab-work")),
             "pc_bios": Path(env("QGD_PC_BIOS", "/usr/share/qemu")),
@@ -554,9 +554,8 @@ class Lab:
         config = self.config
         config.work.mkdir(parents=True, exist_ok=True)
         self.console.write_bytes(b"")
-        for tool in (config.l0,):
-            if shutil.which(tool) is None:
-                raise LabError(f"{tool} not found")
+        if shutil.which(config.l0) is None:
+            raise LabError(f"{config.l0} not found")
         self.gdb_ports = [reserve_port(config.gdb_port)]
         self.gdb_ports += [reserve_port() for _ in range(config.slots - 1)]
         with self.progress.phase("L1 initramfs"):
@@ -584,7 +583,7 @@ class Lab:
                 self.process = self.children.start(argv, log)
                 self.shell = Shell(self._await_control(control))
                 self.shell.check("true")
-        if config.kernel_dir and self.shell.run("test -c /dev/kvm")[0]:
+        if self.shell.run("test -c /dev/kvm")[0]:
             raise LabError("L1 has no /dev/kvm", [self.console])
 
     def _await_control(self, control: socket.socket) -> socket.socket:

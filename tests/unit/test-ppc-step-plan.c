@@ -118,6 +118,17 @@ static void test_noirq(void)
     g_assert_true(traps_at(&without, 0, 0x900));
     g_assert_true(traps_at(&without, 0, 0x500));
     g_assert_true(traps_at(&without, 0, 0xa00));
+    g_assert_false(with.hold_dec);
+
+    /* rfid and hrfid set EE with PR (4.3.1): another way is needed there */
+    r = regs_at(0x100000, SF | EE | PR | IR | DR, 0);
+    with = plan_for(NOP, &r, true);
+    g_assert_cmphex(ppc_step_plan_enter_msr(&with), ==, r.msr | SE);
+    g_assert_true(with.hold_dec);
+    g_assert_true(traps_at(&with, 0, 0x500));
+    g_assert_true(traps_at(&with, 0, 0x900));
+    without = plan_for(NOP, &r, false);
+    g_assert_false(without.hold_dec);
 }
 
 /* sc 0, sc 1 and scv (Book III, 4.3.1) */
@@ -133,7 +144,7 @@ static void test_system_calls(void)
     g_assert_false(traps_at(&p, 3, 0x100004));
     at = regs_at(0xc000000000004c00, SF | IR | DR, 3);
     at.srr0 = 0x100004;
-    at.srr1 = SF | IR | DR | PR;        /* EE was hidden */
+    at.srr1 = SF | IR | DR | PR | EE;
     ppc_step_plan_finish(&p, 3, &at);
     g_assert_cmphex(at.srr1, ==, SF | IR | DR | PR | EE);
     g_assert_cmphex(at.msr, ==, SF | IR | DR);
@@ -142,13 +153,28 @@ static void test_system_calls(void)
     p = plan_for(SCV3, &r, true);
     g_assert_true(traps_at(&p, 3, 0xc000000000003060));
     g_assert_true(traps_at(&p, 0, 0x17060));
-    at = regs_at(0xc000000000003060, SF | IR | DR, 3);
-    at.ctr = SF | IR | DR | PR;
+    at = regs_at(0xc000000000003060, SF | IR | DR | EE, 3);
+    at.ctr = SF | IR | DR | PR | EE;
     at.lr = 0x100004;
     ppc_step_plan_finish(&p, 3, &at);
     g_assert_cmphex(at.ctr, ==, SF | IR | DR | PR | EE);
     g_assert_cmphex(at.msr, ==, SF | IR | DR | EE);
     g_assert_cmphex(at.srr1, ==, 0x2222);
+
+    /* privileged: EE was hidden, and CTR has what was MSR */
+    r = regs_at(0x100000, SF | IR | DR | EE, 3);
+    p = plan_for(SCV3, &r, true);
+    at = regs_at(0xc000000000003060, SF | IR | DR, 3);
+    at.ctr = SF | IR | DR;
+    ppc_step_plan_finish(&p, 3, &at);
+    g_assert_cmphex(at.ctr, ==, SF | IR | DR | EE);
+    g_assert_cmphex(at.msr, ==, SF | IR | DR | EE);
+    p = plan_for(SC, &r, true);
+    at = regs_at(0xc000000000004c00, SF | IR | DR, 3);
+    at.srr1 = SF | IR | DR;
+    ppc_step_plan_finish(&p, 3, &at);
+    g_assert_cmphex(at.srr1, ==, SF | IR | DR | EE);
+    g_assert_cmphex(at.msr, ==, SF | IR | DR);
 
     r = regs_at(0x100000, SF | EE, 0);
     p = plan_for(SC1, &r, true);
