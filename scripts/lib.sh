@@ -91,7 +91,7 @@ run_step() {
     local beat=
     since=$(date +%s)
     say "$what"
-    "$@" </dev/null >"$log" 2>&1 &
+    { trap - ERR; "$@"; } </dev/null >"$log" 2>&1 &
     step_pid=$!
     while kill -0 "$step_pid" 2>/dev/null; do
         sleep 0.2

@@ -18,6 +18,7 @@
 #include "system/kvm.h"
 #include "system/reset.h"
 #include "system/runstate.h"
+#include "helper_regs.h"
 #include "internal.h"
 #include "kvm_ppc.h"
 #include "kvm-step.h"
@@ -220,6 +221,7 @@ static int regs_put(PPCStep *step, const PPCStepRegs *regs)
         }
         env->nip = regs->pc;
         env->msr = regs->msr;
+        hreg_compute_hflags(env);
         env->spr[SPR_SRR0] = regs->srr0;
         env->spr[SPR_SRR1] = regs->srr1;
         env->lr = regs->lr;
@@ -699,13 +701,32 @@ void kvmppc_step_lpcr_changed(void)
 
 /* gdb's breakpoints */
 
+/*
+ * Where a breakpoint belongs.  gdb sets one in the kernel while a process runs
+ * and the other way round, where the vCPU's own mode has no access.
+ */
+static bool find_place(PowerPCCPU *cpu, vaddr addr, uint64_t *phys)
+{
+    uint64_t msr = cpu->env.msr;
+    XlateMode other = {
+        .relocated = msr & PPC_STEP_MSR_IR,
+        .problem_state = !(msr & PPC_STEP_MSR_PR),
+    };
+    hwaddr page = cpu_get_phys_page_debug(CPU(cpu), addr & TARGET_PAGE_MASK);
+
+    if (page != -1) {
+        *phys = page | (addr & ~TARGET_PAGE_MASK);
+        return true;
+    }
+    return translate(cpu, addr, MMU_INST_FETCH, other, phys);
+}
+
 int kvmppc_breakpoint_insert(CPUState *cs, vaddr addr)
 {
-    hwaddr page = cpu_get_phys_page_debug(cs, addr & TARGET_PAGE_MASK);
-    uint64_t phys = page | (addr & ~TARGET_PAGE_MASK);
+    uint64_t phys;
     int ret;
 
-    if (page == -1) {
+    if (!find_place(POWERPC_CPU(cs), addr, &phys)) {
         return -EFAULT;
     }
     breakpoint_set_add(breakpoints, phys, BREAKPOINT_OWNER_USER);

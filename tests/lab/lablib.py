@@ -288,6 +288,7 @@ done
 
 # System calls for ever: a place for a debugger to break in.
 L2_SYSCALLS = """
+    .abiversion 2
     .globl _start
 _start:
     li      31, 0
