@@ -81,6 +81,17 @@ kill_step() {
     step_pid=
 }
 
+# run_script CMD...: run another script here so that a signal to this one ends
+# both at once (bash would wait for one in the foreground)
+run_script() {
+    local status=0
+    "$@" &
+    step_pid=$!
+    wait "$step_pid" || status=$?
+    step_pid=
+    return "$status"
+}
+
 # run_step WHAT LOG CMD...: run CMD with its output in $logs/LOG, show that it
 # lives.  On failure: the last 20 lines, where the log is, CMD's status.
 # CMD may be a function; it runs in a subshell, where `set -e` may not hold.

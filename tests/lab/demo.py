@@ -27,7 +27,6 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import lablib                                                           # noqa: E402
 from lablib import (L2, Children, L2Config, Lab, LabConfig, LabError,   # noqa: E402
                     Progress, Watchdog)
 
@@ -35,10 +34,6 @@ TROUBLE = re.compile(r"Oops|BUG[: ]|WARNING: CPU|rcu.*stall|soft lockup|hard LOC
                      r"Kernel panic|Unrecoverable|Unable to handle|segfault|blocked for")
 GDB_LIMIT = 240.0
 AFTER_SECONDS = 3.0
-
-# Without it the guest's kernel takes the program's entry for a descriptor (ELFv1).
-if ".abiversion" not in lablib.L2_SYSCALLS:
-    lablib.L2_SYSCALLS = "    .abiversion 2\n" + lablib.L2_SYSCALLS
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -105,9 +100,8 @@ class Demo:
 
     @property
     def logs(self) -> list[Path]:
-        """The newest guest's and gdb's; the host's when there was no guest."""
-        guests = self.lab.logs[2:]
-        return [*(guests[-2:] or self.lab.logs), self.gdb_log]
+        """The guests' and gdb's; the host's when there was no guest."""
+        return [*(self.lab.logs[2:] or self.lab.logs), self.gdb_log]
 
     def patched(self) -> str:
         """The stepping; returns the summary."""
@@ -120,8 +114,8 @@ class Demo:
         self.lives_on(guest)
         steps = result["steps"]
         each = 1000 * result["seconds"] / max(steps, 1)
-        return (f"{steps} steps, {result['checked']} checked, "
-                f"{len(self.failures)} wrong ({each:.0f} ms a step)")
+        return (f"{steps} steps ({each:.0f} ms each), {result['checked']} checked, "
+                f"{len(result['problems'])} wrong")
 
     def lives_on(self, guest: L2) -> None:
         """The guest must go on by itself and not have complained."""
@@ -181,8 +175,7 @@ def run(options: argparse.Namespace, lab: Lab) -> int:
     print(f"\n{summary}", flush=True)
     if not demo.failures:
         return 0
-    LabError(f"{len(demo.failures)} things went wrong, first: {demo.failures[0]}",
-             demo.logs).report()
+    LabError(f"failed, first: {demo.failures[0]}", demo.logs).report()
     return 1
 
 

@@ -317,7 +317,7 @@ def change(name: str, old: int, new: int) -> str:
 def trace_line(place: str, asm: str, old: Registers, new: Registers) -> str:
     changes = "  ".join(change(name, old[name], new[name]) for name in SHOWN
                         if old[name] != new[name])
-    return f"  {old['pc']:016x} {place:<30} {asm:<32} {changes}".rstrip()
+    return f"  {old['pc']:016x} {place:<34} {asm:<26} {changes}".rstrip()
 
 
 # Steps
@@ -434,6 +434,14 @@ def exits(function: str, leave: int) -> list[int]:
 
 # The parts of the demonstration
 
+def into_the_kernel() -> None:
+    """From a user program its kernel's memory can't be reached: stop elsewhere."""
+    for _ in range(100):
+        if not register("msr") & MSR_PR:
+            return
+        resume("continue", 0.05)
+    raise Failure("always in user space")
+
 def function_part(stepper: Stepper) -> None:
     name, entry = need_symbol("sys_getppid", "__se_sys_getppid", "__do_sys_getppid")
     heading(f"1. A breakpoint at the kernel's {name}, then stepi until it returns")
@@ -489,6 +497,7 @@ def to_user(stepper: Stepper, call: SystemCall, user: int) -> int:
 def exit_part(stepper: Stepper, call: SystemCall, number: int) -> int:
     heading(f"{number}. Back to user space: stepi over the kernel's "
             f"{'rfid' if call.leave == RFID else 'rfscv'}")
+    into_the_kernel()
     stepper.run_to(need_symbol(call.common)[1], condition=call.condition)
     user = register(call.behind) - 4
     show(f"  a stop at {call.common}: the user's {call.word} is at {user:x}")
@@ -514,10 +523,21 @@ def entry_part(stepper: Stepper, call: SystemCall, number: int, user: int,
                    f"{register('msr'):x}, not to {call.vector:016x}")
     for _ in range(steps):
         stepper.step()
+        skip_flush(stepper)
     stepper.end_section(begun)
     show("  and back again:")
     stepper.end_section(to_user(stepper, call, user))
     user_memory(stepper)
+
+
+def skip_flush(stepper: Stepper) -> None:
+    """Where the processor wants its cache flushed, that is a loop of hundreds of steps."""
+    place, _ = instruction_at(register("pc"))
+    if re.fullmatch(r"<\w*entry_flush_fallback>", place):
+        back = register("lr")
+        stepper.trace.close()
+        show(f"    ... {place} up to its return: by a breakpoint, not stepped ...")
+        stepper.run_to(back)
 
 
 def user_memory(stepper: Stepper) -> None:
@@ -534,6 +554,7 @@ def user_memory(stepper: Stepper) -> None:
 
 def memory_part(stepper: Stepper, image: Image, number: int) -> None:
     heading(f"{number}. No breakpoints left: memory, and the guest goes on")
+    into_the_kernel()
     memory = stepper.memory
     count = len(stepper.problems)
     for text in [*memory.changed(lambda _: True), *memory.head_changed()][:10]:
@@ -550,15 +571,6 @@ def connect() -> None:
                     "remotetimeout 20", "print symbol off"):
         quiet(f"set {command}")
     quiet(f"target remote 127.0.0.1:{os.environ['DEMO_PORT']}")
-
-
-def into_the_kernel() -> None:
-    """From a user program its kernel's memory can't be reached: stop elsewhere."""
-    for _ in range(100):
-        if not register("msr") & MSR_PR:
-            return
-        resume("continue", 0.05)
-    raise Failure("always in user space")
 
 
 def session(stepper: Stepper) -> None:
