@@ -410,8 +410,12 @@ class Stepper:
 
     def user_step(self) -> None:
         """In problem state another interrupt may come first."""
-        while name := self.step():
+        for _ in range(20):
+            name = self.step()
+            if name is None:
+                return
             self.after_interrupt(name)
+        raise Failure(f"interrupt after interrupt at {register('pc'):x}")
 
 
 def find_word(function: str, wanted: int) -> int:
