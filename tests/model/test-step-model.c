@@ -11,9 +11,11 @@
 #define SF_ME (PPC_STEP_MSR_SF | PPC_STEP_MSR_ME)
 #define RELOC (PPC_STEP_MSR_IR | PPC_STEP_MSR_DR)
 
-#define ADDI(rt, ra, si)  (14u << 26 | (rt) << 21 | (ra) << 16 | ((si) & 0xffff))
-#define LWZ(rt, ra, d)    (32u << 26 | (rt) << 21 | (ra) << 16 | ((d) & 0xffff))
-#define STW(rt, ra, d)    (36u << 26 | (rt) << 21 | (ra) << 16 | ((d) & 0xffff))
+#define D_FORM(op, rt, ra, d) \
+    ((unsigned)(op) << 26 | (rt) << 21 | (ra) << 16 | ((d) & 0xffff))
+#define ADDI(rt, ra, si)  D_FORM(14, rt, ra, si)
+#define LWZ(rt, ra, d)    D_FORM(32, rt, ra, d)
+#define STW(rt, ra, d)    D_FORM(36, rt, ra, d)
 #define B(d)              (18u << 26 | ((d) & 0x3fffffc))
 #define BL(d)             (B(d) | 1)
 #define BDNZ(d)           (16u << 26 | 16 << 21 | ((d) & 0xfffc))

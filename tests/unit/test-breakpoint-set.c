@@ -79,8 +79,10 @@ static void assert_untouched(Fixture *f)
 #define DEL(addr) breakpoint_set_del(f->set, addr, BREAKPOINT_OWNER_USER)
 #define APPLY() breakpoint_set_apply(f->set)
 
-/* Each arrow of the state diagram in breakpoint-set.h, and no trap before
- * its apply */
+/*
+ * Each arrow of the state diagram in breakpoint-set.h, and no trap before
+ * its apply
+ */
 static void test_transitions(Fixture *f, gconstpointer data)
 {
     g_assert_cmpint(STATE(0x100), ==, BREAKPOINT_CLEARED);
@@ -156,8 +158,10 @@ static void test_hold(Fixture *f, gconstpointer data)
     g_assert_cmpint(STATE(0x90), ==, BREAKPOINT_CLEARED);
 }
 
-/* A page that can't be written now: retried, never forgotten, and one bad
- * address keeps no other from being set */
+/*
+ * A page that can't be written now: retried, never forgotten, and one bad
+ * address keeps no other from being set
+ */
 static void failing(Fixture *f, bool *what, int expected)
 {
     ADD(0x200);
@@ -264,8 +268,10 @@ static void test_many(Fixture *f, gconstpointer data)
     assert_untouched(f);
 }
 
-/* Random operations with random failures: after all is deleted and memory
- * works again nothing is left */
+/*
+ * Random operations with random failures: after all is deleted and memory
+ * works again nothing is left
+ */
 static void test_random(Fixture *f, gconstpointer data)
 {
     for (int round = 0; round < 20000; round++) {

@@ -70,8 +70,10 @@ static bool traps_at(const PPCStepPlan *plan, uint8_t ail, uint64_t pc)
     return false;
 }
 
-/* Where interrupts go: AIL counts with IR and DR both on, and for neither
- * system reset nor machine check (Book III, 2.2, LPCR[AIL]) */
+/*
+ * Where interrupts go: AIL counts with IR and DR both on, and for neither
+ * system reset nor machine check (Book III, 2.2, LPCR[AIL])
+ */
 static void test_vectors(void)
 {
     static const struct {
