@@ -507,8 +507,9 @@ def exit_part(stepper: Stepper, call: SystemCall, number: int) -> int:
     show(f"  a stop at {call.common}: the user's {call.word} is at {user:x}")
     begun = to_user(stepper, call, user)
     for _ in range(5):
-        if register("pc") == user - 4:
-            break               # the next part is to come to `user` by a breakpoint
+        pc = register("pc")
+        if pc == user - 4 or raw_word(pc) >> 26 == 17:
+            break               # the next part comes to `user` by a breakpoint
         stepper.user_step()
     stepper.end_section(begun)
     return user
