@@ -4,7 +4,7 @@
 
     run-ci.py --qemu FILE --unpatched FILE --pc-bios DIR --kernel-dir DIR --work DIR
 
-Each test names the clause of the step contract (docs/CONTRACT.md) that it
+Each test names the clause of the step contract (about/CONTRACT.md) that it
 checks.  The last line is "N passed, N failed".  --full steps the whole
 payloads instead of one round of each.
 """
