@@ -463,16 +463,20 @@ static int step_enter(void *vcpu, StepPlan *plan)
     return ret;
 }
 
+/* The registers as the step has left them, and the decrementer let go */
+static int end_step(PPCStep *step, PPCStepRegs *regs)
+{
+    int ret = regs_get(step, regs);
+
+    return ret ? ret : release_dec(step);
+}
+
 static int step_finish(void *vcpu, StepPlan *plan, uint64_t pc)
 {
     PPCStep *step = vcpu;
     PPCStepRegs regs;
-    int ret = regs_get(step, &regs);
+    int ret = end_step(step, &regs);
 
-    if (ret) {
-        return ret;
-    }
-    ret = release_dec(step);
     if (ret) {
         return ret;
     }
@@ -485,12 +489,8 @@ static int step_undo(void *vcpu, StepPlan *plan)
 {
     PPCStep *step = vcpu;
     PPCStepRegs regs;
-    int ret = regs_get(step, &regs);
+    int ret = end_step(step, &regs);
 
-    if (ret) {
-        return ret;
-    }
-    ret = release_dec(step);
     if (ret) {
         return ret;
     }
@@ -574,8 +574,12 @@ static void step_reset(void *opaque)
     CPUState *cs;
 
     CPU_FOREACH(cs) {
-        if (find_step(cs)) {
-            step_session_abandon(&find_step(cs)->session);
+        PPCStep *step = find_step(cs);
+
+        if (step) {
+            step_session_abandon(&step->session);
+            /* What the decrementer was is no business of later steps */
+            step->dec_held = false;
         }
     }
 }
