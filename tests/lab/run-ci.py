@@ -12,316 +12,33 @@ payloads instead of one round of each.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
-import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "payload")]
 
-from build import VARIANTS, Image, build                        # noqa: E402
-from lablib import (L2, Children, L2Config, Lab, LabConfig,     # noqa: E402
-                    LabError, Progress, Watchdog, tail)
-from rsp import Gdb, RspError                                   # noqa: E402
+import ci_interrupts                                            # noqa: E402
+import ci_linux                                                 # noqa: E402
+import ci_lockstep                                              # noqa: E402
+import ci_migration                                             # noqa: E402
+import ci_places                                                # noqa: E402
+import ci_points                                                # noqa: E402
+import ci_steps                                                 # noqa: E402
+from bench import Bench, Test                                   # noqa: E402
+from lablib import (Children, Lab, LabConfig, LabError,         # noqa: E402
+                    Progress, Watchdog, tail)
+from rsp import RspError                                        # noqa: E402
 
-TRAP = bytes.fromhex("00dddd00")        # KVM HV's; the same in either byte order
-SE = 1 << 10
-
-
-class Bench:
-    """What every test gets: the lab, the binaries, the payloads."""
-
-    def __init__(self, lab: Lab, options: argparse.Namespace) -> None:
-        self.lab = lab
-        self.options = options
-        self.payloads = {name: build(name, options.work / "payloads")
-                         for name in VARIANTS}
-        self.notes: list[str] = []
-
-    @contextlib.contextmanager
-    def guest(self, payload: str | None, **changes: object) -> Iterator[L2]:
-        config = L2Config(
-            qemu=changes.pop("qemu", self.options.qemu),    # type: ignore[arg-type]
-            payload=self.payloads[payload] if payload else None,
-            **changes)                                      # type: ignore[arg-type]
-        guest = self.lab.start_l2(config)
-        try:
-            yield guest
-        finally:
-            guest.stop()
-
-    @contextlib.contextmanager
-    def spinning(self, **changes: object) -> Iterator[tuple[L2, Gdb, Image]]:
-        """A guest that counts, stopped in its loop."""
-        image = Image.load(self.payloads["spin"])
-        with self.guest("spin", **changes) as guest:
-            gdb = Gdb.connect(guest.gdb_port, timeout=20)
-            gdb.run_to(image.symbols["spin"])
-            yield guest, gdb, image
+TESTS = [test for part in (ci_steps, ci_interrupts, ci_places, ci_points,
+                           ci_migration, ci_lockstep, ci_linux)
+         for test in part.TESTS]
 
 
-def check(what: str, got: object, want: object) -> None:
-    if got != want:
-        shown = [f"{x:#x}" if isinstance(x, int) else repr(x) for x in (got, want)]
-        raise AssertionError(f"{what}: {shown[0]}, should be {shown[1]}")
-
-
-def pc_of(gdb: Gdb) -> int:
-    return gdb.read(["pc"])["pc"]
-
-
-def low_memory(gdb: Gdb) -> bytes:
-    """The vectors, as memory has them, and the code of the spinning payload."""
-    return b"".join(gdb.read_memory(at, 0x200) for at in range(0, 0x1000, 0x200)) + \
-        gdb.read_memory(0x400000, 0x18)
-
-
-# ---- the tests ---------------------------------------------------------
-
-def unpatched_step_never_returns(bench: Bench) -> None:
-    """BASELINE P1: why any of this exists"""
-    with bench.spinning(qemu=bench.options.unpatched) as (_, gdb, _image):
-        try:
-            gdb.step(timeout=4)
-        except RspError as err:
-            check("the answer", str(err), "no answer in time")
-        else:
-            raise AssertionError("unpatched QEMU steps: is it unpatched?")
-
-
-def lockstep(bench: Bench, payload: str) -> None:
-    with bench.guest(payload) as guest:
-        done = subprocess.run(
-            [sys.executable, HERE / "lockstep.py", "--payload", bench.payloads[payload],
-             "--work", bench.options.work, "--time-limit", "900", "tcg",
-             f":{guest.gdb_port}"], capture_output=True, text=True, check=False)
-    last = (done.stdout.strip() or "nothing printed").splitlines()[-1]
-    bench.notes.append(f"{payload}: {last}")
-    if done.returncode:
-        raise AssertionError(f"{payload}:\n{done.stdout}{done.stderr}")
-    steps = int(last.split()[0])
-    if steps < 2000:
-        raise AssertionError(f"{payload}: only {steps} steps")
-
-
-def lockstep_big_endian(bench: Bench) -> None:
-    """clauses 1, 2, 3: every class, faults, AIL 0 and 3, IR/DR, as TCG; BE"""
-    lockstep(bench, "be" if bench.options.full else "be-short")
-
-
-def lockstep_little_endian(bench: Bench) -> None:
-    """clauses 1, 2, 3: the same, LE"""
-    lockstep(bench, "le" if bench.options.full else "le-short")
-
-
-def lockstep_self_tracing(bench: Bench) -> None:
-    """clause 5: a guest that sets MSR[SE] itself, as TCG"""
-    lockstep(bench, "be-selftrace")
-
-
-def no_trace_in_memory(bench: Bench) -> None:
-    """clause 2: memory after steps, and after continue and ^C"""
-    with bench.spinning() as (_, gdb, _image):
-        before = low_memory(gdb)
-        if TRAP in before:
-            raise AssertionError("a trap before the first step")
-        for _ in range(30):
-            gdb.step()
-            registers = gdb.read(["msr", "srr1"])
-            check("SE in MSR and SRR1", (registers["msr"] | registers["srr1"]) & SE, 0)
-        check("memory after 30 steps", low_memory(gdb) == before, True)
-        gdb.resume("vCont;c")
-        time.sleep(0.5)
-        gdb.interrupt()
-        if TRAP in low_memory(gdb):
-            raise AssertionError("a trap after continue and ^C")
-        gdb.step()
-
-
-def step_interrupted(bench: Bench) -> None:
-    """a step cut short: ^C sent together with it; afterwards steps are exact"""
-    with bench.spinning() as (_, gdb, image):
-        spin = image.symbols["spin"]
-        for _ in range(20):
-            pc = pc_of(gdb)
-            gdb.link.send("vCont;s:p1.1")
-            gdb.link.sock.sendall(b"\x03")
-            stop = gdb.wait()
-            check("stop", stop.signal in (2, 5), True)
-            with contextlib.suppress(RspError):
-                gdb.wait(0.2)           # the ^C, if it came after the step
-            after = pc_of(gdb)
-            want = spin if pc == spin + 8 else pc + 4
-            if after not in (pc, want):
-                raise AssertionError(f"{pc:#x} -> {after:#x}")
-            if TRAP in low_memory(gdb):
-                raise AssertionError("a trap is left")
-
-
-def disconnect(bench: Bench) -> None:
-    """clause 2: gdb dies with a breakpoint inserted, and within a step"""
-    image = Image.load(bench.payloads["spin"])
-    with bench.spinning() as (guest, gdb, _):
-        vectors = low_memory(gdb)
-        gdb.insert(0x400000)            # behind us: never reached
-        check("inserted", gdb.read_memory(0x400000, 4), TRAP)
-        gdb.resume("vCont;c")
-        time.sleep(0.3)
-        gdb.close()
-        time.sleep(0.5)
-        gdb = Gdb.connect(guest.gdb_port, timeout=20)
-        check("memory after gdb died", low_memory(gdb) == vectors, True)
-        gdb.link.send("vCont;s:p1.1")
-        gdb.close()
-        time.sleep(0.5)
-        gdb = Gdb.connect(guest.gdb_port, timeout=20)
-        check("memory after gdb died in a step", low_memory(gdb) == vectors, True)
-        pc = pc_of(gdb)
-        gdb.step()
-        check("a step", pc_of(gdb),
-              image.symbols["spin"] if pc == image.symbols["spin"] + 8 else pc + 4)
-
-
-def detach(bench: Bench) -> None:
-    """clause 2: after a detach the guest runs on"""
-    with bench.spinning() as (guest, gdb, image):
-        for _ in range(5):
-            gdb.step()
-        gdb.detach()
-        time.sleep(0.5)
-        gdb = Gdb.connect(guest.gdb_port, timeout=20)
-        first = gdb.read_memory(image.symbols["counter"], 8)
-        gdb.detach()
-        time.sleep(0.5)
-        gdb = Gdb.connect(guest.gdb_port, timeout=20)
-        second = gdb.read_memory(image.symbols["counter"], 8)
-        if int.from_bytes(second, "big") <= int.from_bytes(first, "big"):
-            raise AssertionError("the guest does not count any more")
-
-
-def refused(bench: Bench) -> None:
-    """clause 9: an instruction that can't be read: E, one line, no change"""
-    with bench.spinning() as (guest, gdb, image):
-        before = gdb.read()
-        nowhere = 0x0700000000000000
-        gdb.write("pc", nowhere)
-        gdb.link.send("vCont;s:p1.1")
-        check("the answer to a step", gdb.link.receive(10), b"E22")
-        check("pc", pc_of(gdb), nowhere)
-        gdb.write("pc", before["pc"])
-        after = gdb.read()
-        changed = [name for name in ("msr", "srr0", "srr1", "r3", "lr", "ctr")
-                   if before[name] != after[name]]
-        check("changed registers", changed, [])
-        gdb.step()
-        check("the next step", pc_of(gdb), image.symbols["spin"] + 4)
-        lines = [line for line in guest.log.read_text(errors="replace").splitlines()
-                 if "can't step" in line]
-        check("error lines", len(lines), 1)
-        bench.notes.append(f"refused: {lines[0].split(': ', 1)[-1]}")
-
-
-def own_breakpoints(bench: Bench) -> None:
-    """gdb's breakpoints on the instruction, the next, and the Trace vector"""
-    with bench.spinning() as (_, gdb, image):
-        spin = image.symbols["spin"]
-        before = low_memory(gdb)
-        for place in (spin, spin + 4, spin + 8, 0xd00):
-            gdb.insert(place)
-        for n in range(1, 10):
-            gdb.step()
-            check(f"pc after step {n}", pc_of(gdb), spin + 4 * (n % 3))
-        for place in (spin, spin + 4, spin + 8, 0xd00):
-            gdb.remove(place)
-        check("memory", low_memory(gdb) == before, True)
-        gdb.insert(spin)
-        gdb.step()
-        gdb.step()
-        gdb.cont()
-        check("continue still stops", pc_of(gdb), spin)
-
-
-def monitor_between_steps(bench: Bench) -> None:
-    """`info registers` of the monitor between steps"""
-    with bench.spinning() as (_, gdb, image):
-        spin = image.symbols["spin"]
-        gdb.step()
-        gdb.monitor("info registers")
-        gdb.step()
-        check("pc", pc_of(gdb), spin + 8)
-
-
-def sstepbits(bench: Bench) -> None:
-    """NOIRQ is offered, and may be turned off"""
-    with bench.spinning() as (_, gdb, _image):
-        check("qqemu.sstepbits", gdb.text("qqemu.sstepbits"), "ENABLE=1,NOIRQ=2")
-        check("Qqemu.sstep=1", gdb.text("Qqemu.sstep=1"), "OK")
-        pc = pc_of(gdb)
-        gdb.step()
-        check("pc", pc_of(gdb) != pc, True)
-
-
-def ioctls(bench: Bench) -> None:
-    """how many KVM ioctls a step takes, without and with reading registers"""
-    with bench.spinning(extra=["-trace", "kvm_vcpu_ioctl"]) as (guest, gdb, _):
-        def count() -> int:
-            time.sleep(0.7)
-            return guest.log.read_text(errors="replace").count("kvm_vcpu_ioctl")
-
-        gdb.step()
-        gdb.step()
-        start = count()
-        for _ in range(10):
-            gdb.step()
-        bare = count()
-        for _ in range(10):
-            gdb.step()
-            gdb.read_g()
-        full = count()
-    plain = (bare - start) / 10
-    bench.notes.append(f"ioctls for a step: {plain:g}, with `g` after it: "
-                       f"{(full - bare) / 10:g}")
-    if not 0 < plain <= 12:
-        raise AssertionError(f"{plain} ioctls for a step without reading registers")
-
-
-def linux_smp(bench: Bench) -> None:
-    """smoke: Linux with 2 vCPUs, one stepped while the other runs"""
-    with bench.guest(None, cpus=2, stopped=False) as guest:
-        guest.wait_console(r"tick 2\b", 150)
-        gdb = Gdb.connect(guest.gdb_port, timeout=30)
-        threads = gdb.threads()
-        check("threads", len(threads), 2)
-        for _ in range(4):
-            for thread in threads:
-                for _ in range(10):
-                    gdb.resume(f"vCont;s:{thread};c")
-                    check("stop", gdb.wait(30).signal, 5)
-            gdb.resume("vCont;c")
-            time.sleep(0.5)
-            gdb.interrupt()
-        gdb.detach()
-        seen = max(int(n) for n in re.findall(r"tick (\d+)", guest.console.read_text()))
-        guest.wait_console(rf"tick {seen + 3}\b", 60)
-        text = guest.console.read_text(errors="replace")
-        for bad in ("Oops", "BUG:", "Kernel panic", "rcu_sched", "soft lockup", "segfault"):
-            if bad in text:
-                raise AssertionError(f"'{bad}' in the guest's console: {guest.console}")
-
-
-TESTS: list[Callable[[Bench], None]] = [
-    unpatched_step_never_returns, sstepbits, no_trace_in_memory, step_interrupted,
-    own_breakpoints, disconnect, detach, refused, monitor_between_steps, ioctls,
-    lockstep_big_endian, lockstep_little_endian, lockstep_self_tracing, linux_smp,
-]
-
-
-def run_tests(bench: Bench, tests: list[Callable[[Bench], None]]) -> int:
+def run_tests(bench: Bench, tests: list[Test]) -> int:
     failed = 0
     for number, test in enumerate(tests, 1):
         begun = time.monotonic()

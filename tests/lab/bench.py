@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the lab's tests share: guests to run, and checks that say what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE / "payload")]
+
+from build import VARIANTS, Image, build                        # noqa: E402
+from lablib import L2, L2Config, Lab                            # noqa: E402
+from rsp import Gdb                                             # noqa: E402
+
+TRAP = bytes.fromhex("00dddd00")        # KVM HV's; the same in either byte order
+
+
+class Bench:
+    """What every test gets: the lab, the binaries, the payloads."""
+
+    def __init__(self, lab: Lab, options: argparse.Namespace) -> None:
+        self.lab = lab
+        self.options = options
+        self.payloads = {name: build(name, options.work / "payloads")
+                         for name in VARIANTS}
+        self.notes: list[str] = []
+
+    @contextlib.contextmanager
+    def guest(self, payload: str | None, **changes: object) -> Iterator[L2]:
+        config = L2Config(
+            qemu=changes.pop("qemu", self.options.qemu),    # type: ignore[arg-type]
+            payload=self.payloads[payload] if payload else None,
+            **changes)                                      # type: ignore[arg-type]
+        guest = self.lab.start_l2(config)
+        try:
+            yield guest
+        finally:
+            guest.stop()
+
+    @contextlib.contextmanager
+    def spinning(self, **changes: object) -> Iterator[tuple[L2, Gdb, Image]]:
+        """A guest that counts, stopped in its loop."""
+        image = Image.load(self.payloads["spin"])
+        with self.guest("spin", **changes) as guest:
+            gdb = Gdb.connect(guest.gdb_port, timeout=20)
+            gdb.run_to(image.symbols["spin"])
+            yield guest, gdb, image
+
+
+def check(what: str, got: object, want: object) -> None:
+    if got != want:
+        shown = [f"{x:#x}" if isinstance(x, int) else repr(x) for x in (got, want)]
+        raise AssertionError(f"{what}: {shown[0]}, should be {shown[1]}")
+
+
+def pc_of(gdb: Gdb) -> int:
+    return gdb.read(["pc"])["pc"]
+
+
+def low_memory(gdb: Gdb) -> bytes:
+    """The vectors, as memory has them, and the code of the spinning payload."""
+    return b"".join(gdb.read_memory(at, 0x200) for at in range(0, 0x1000, 0x200)) + \
+        gdb.read_memory(0x400000, 0x18)
+
+
+Test = Callable[[Bench], None]
