@@ -12,6 +12,7 @@ typedef struct Breakpoint {
     unsigned refs[BREAKPOINT_OWNER_MAX];
     unsigned held;
     bool in_memory;
+    bool unsure;                /* a write has failed, or may have */
     bool queued;                /* is in BreakpointSet.changed */
     uint8_t saved[BREAKPOINT_TRAP_MAX];
 } Breakpoint;
@@ -149,6 +150,7 @@ static int put_in(BreakpointSet *set, Breakpoint *bp)
      * only bytes that look like the trap's are put back.
      */
     bp->in_memory = true;
+    bp->unsure = ret != 0;
     return ret;
 }
 
@@ -171,13 +173,18 @@ static int take_out(BreakpointSet *set, Breakpoint *bp)
         ret = write_checked(set, bp->addr, bytes);
     }
     bp->in_memory = ret != 0;
+    bp->unsure = ret != 0;
     return ret;
 }
 
 /* Returns: whether the breakpoint is up to date */
 static bool settle(BreakpointSet *set, Breakpoint *bp, int *err)
 {
-    int ret = wanted(bp) ? put_in(set, bp) : take_out(set, bp);
+    int ret = bp->in_memory ? take_out(set, bp) : 0;
+
+    if (!ret && wanted(bp)) {
+        ret = put_in(set, bp);
+    }
 
     if (ret && wanted(bp)) {
         /* Leave nothing half-written behind, and try again later */
@@ -210,7 +217,8 @@ int breakpoint_set_apply(BreakpointSet *set)
 
             if (wanted(bp) == setting) {
                 bp->queued = false;
-                if (wanted(bp) != bp->in_memory && !settle(set, bp, &err)) {
+                if ((wanted(bp) != bp->in_memory || bp->unsure) &&
+                    !settle(set, bp, &err)) {
                     touch(set, bp);
                 }
             }
@@ -237,6 +245,9 @@ BreakpointState breakpoint_set_state(const BreakpointSet *set, uint64_t addr)
     if (!bp) {
         return BREAKPOINT_CLEARED;
     }
+    if (bp->unsure) {
+        return wanted(bp) ? BREAKPOINT_SET_PENDING : BREAKPOINT_CLEAR_PENDING;
+    }
     if (bp->in_memory) {
         return wanted(bp) ? BREAKPOINT_SET : BREAKPOINT_CLEAR_PENDING;
     }
@@ -250,7 +261,7 @@ unsigned breakpoint_set_pending(const BreakpointSet *set)
     for (guint i = 0; i < set->changed->len; i++) {
         Breakpoint *bp = g_ptr_array_index(set->changed, i);
 
-        n += wanted(bp) != bp->in_memory;
+        n += wanted(bp) != bp->in_memory || bp->unsure;
     }
     return n;
 }

@@ -118,15 +118,26 @@ int step_session_trap(StepSession *s, uint64_t pc)
     int ret;
 
     if (!step_session_traps_at(s, pc)) {
-        return 0;
+        return STEP_TRAP_OTHER;
     }
     ret = s->ops->finish(s->vcpu, &s->plan, pc);
-    if (ret) {
+    if (ret < 0) {
         return ret;
     }
     disarm(s);
+    s->plan.reason = NULL;
     s->phase = STEP_DONE;
-    return 1;
+    if (ret == 0) {
+        return STEP_TRAP_DONE;
+    }
+    s->phase = STEP_IDLE;
+    if (!step_session_begin(s) && s->phase == STEP_ARMED) {
+        return STEP_TRAP_AGAIN;
+    }
+    /* What @finish holds back is let go */
+    s->ops->undo(s->vcpu, &s->plan);
+    s->phase = STEP_DONE;
+    return STEP_TRAP_DONE;
 }
 
 int step_session_cancel(StepSession *s)
@@ -142,9 +153,15 @@ int step_session_cancel(StepSession *s)
         return ret;
     }
     /* The vCPU may stand on a trap and not have run into it yet */
-    ret = step_session_trap(s, pc);
-    if (ret) {
-        return MIN(ret, 0);
+    if (step_session_traps_at(s, pc)) {
+        ret = s->ops->finish(s->vcpu, &s->plan, pc);
+        if (ret <= 0) {
+            if (!ret) {
+                disarm(s);
+                s->phase = STEP_DONE;
+            }
+            return ret;
+        }
     }
     ret = s->ops->undo(s->vcpu, &s->plan);
     if (ret) {
@@ -153,6 +170,16 @@ int step_session_cancel(StepSession *s)
     disarm(s);
     s->phase = STEP_IDLE;
     return 0;
+}
+
+int step_session_end(StepSession *s)
+{
+    int ret = step_session_cancel(s);
+
+    if (!ret) {
+        s->phase = STEP_DONE;
+    }
+    return ret;
 }
 
 void step_session_abandon(StepSession *s)

@@ -21,6 +21,9 @@
  *      |                +----cancel-----+ (or back to IDLE: not begun)
  *      +--begin, the plan was to emulate+
  *
+ * A trap may also find that something came in between before the instruction
+ * ran: the step is then begun anew, and stays armed.
+ *
  * Not thread safe: callers hold the BQL, and the functions that touch
  * registers run in the vCPU's thread, since their callbacks may have to.
  */
@@ -68,12 +71,15 @@ typedef struct StepPlan {
  *     interrupts go having changed.  Changes nothing in the guest.
  * @enter: write the registers that the plan asks for
  * @finish: turn the registers as they are at @pc, one of the traps, into those
- *     that the guest would have after the instruction
+ *     that the guest would have after the instruction.  Returns 1 if it has
+ *     not run, and @plan is to be made again; what came in between is then
+ *     held back until a later @finish or @undo.
  * @undo: turn the registers back into those before @enter, the instruction not
  *     having run
  * @get_pc: the vCPU's program counter
  *
- * All return 0 or a negative errno, and after an error have changed nothing.
+ * All return 0 (@finish also 1) or a negative errno, and after an error have
+ * changed nothing.
  */
 typedef struct StepOps {
     int (*plan)(void *vcpu, StepPlan *plan);
@@ -122,10 +128,14 @@ int step_session_begin(StepSession *s);
  * step_session_trap() - the vCPU has run into a trap
  * @pc: its program counter
  *
- * Returns: 1 if that ends the step, and the session is done; 0 if @pc is no
- * trap of this session; a negative errno if the registers can't be read or
- * written now: the session stays armed, and cancelling it tries again.
+ * Returns: STEP_TRAP_DONE, STEP_TRAP_AGAIN or STEP_TRAP_OTHER; a negative
+ * errno if the registers can't be read or written now: the session stays
+ * armed, and cancelling it tries again.  A step that was begun anew and can't
+ * be is done, having run nothing, with @s->plan.reason set.
  */
+#define STEP_TRAP_OTHER 0   /* @pc is no trap of this session */
+#define STEP_TRAP_DONE  1   /* that ends the step */
+#define STEP_TRAP_AGAIN 2   /* the step was begun anew: run on */
 int step_session_trap(StepSession *s, uint64_t pc);
 
 /**
@@ -140,6 +150,14 @@ bool step_session_traps_at(const StepSession *s, uint64_t pc);
  * it is done if the instruction ran, idle if it did not.
  */
 int step_session_cancel(StepSession *s);
+
+/**
+ * step_session_end() - end a step where it stands
+ *
+ * As step_session_cancel(), but the session is done in either case, also when
+ * it was idle: for a vCPU that does not run, and has nothing to step.
+ */
+int step_session_end(StepSession *s);
 
 /**
  * step_session_abandon() - forget a step whose vCPU has been reset

@@ -21,8 +21,10 @@
 #include "helper_regs.h"
 #include "internal.h"
 #include "kvm_ppc.h"
+#include "kvm-irq-hold.h"
+#include "kvm-points.h"
+#include "kvm-regs.h"
 #include "kvm-step.h"
-#include "mmu-book3s-v3.h"
 #include "step-plan.h"
 #include "trace.h"
 
@@ -30,9 +32,12 @@ typedef struct PPCStep {
     StepSession session;
     PowerPCCPU *cpu;
     PPCStepPlan plan;
-    struct kvm_regs kvm_regs;   /* as last read, for fields we don't change */
-    bool dec_held;
-    uint64_t dec_expiry;        /* the guest's own, while held */
+    KvmPpcHeld held;            /* interrupts, during a step */
+    QEMUTimer *overdue;
+    bool may_wait;              /* the vCPU may be waiting for an interrupt */
+    bool carry_queued;          /* see carry() */
+    bool carry_point;           /* over what a point matched in vain */
+    bool carrying;
 } PPCStep;
 
 static BreakpointSet *breakpoints;
@@ -107,31 +112,6 @@ static bool translate(PowerPCCPU *cpu, vaddr addr, MMUAccessType access,
     return true;
 }
 
-/*
- * What translation depends on is in env, and changes there only when QEMU
- * handles the hypercall that changes it, but for PID and a hash guest's SLB.
- */
-static void sync_for_translation(PPCStep *step)
-{
-    PowerPCCPU *cpu = step->cpu;
-    CPUState *cs = CPU(cpu);
-
-    if (cs->vcpu_dirty) {
-        return;
-    }
-#ifdef TARGET_PPC64
-    if (ppc64_v3_radix(cpu)) {
-        uint64_t pid;
-
-        if (!kvm_get_one_reg(cs, KVM_REG_PPC_PID, &pid)) {
-            cpu->env.spr[SPR_BOOKS_PID] = pid;
-        }
-        return;
-    }
-#endif
-    cpu_synchronize_state(cs);
-}
-
 static XlateMode fetch_mode(const PPCStepRegs *regs)
 {
     return (XlateMode) {
@@ -170,8 +150,8 @@ static void regs_from_env(CPUPPCState *env, PPCStepRegs *regs)
 
 static int regs_from_kvm(PPCStep *step, PPCStepRegs *regs)
 {
-    struct kvm_regs *kvm = &step->kvm_regs;
-    int ret = kvm_vcpu_ioctl(CPU(step->cpu), KVM_GET_REGS, kvm);
+    const struct kvm_regs *kvm;
+    int ret = kvmppc_regs_read(CPU(step->cpu), &kvm);
 
     if (ret < 0) {
         return ret;
@@ -210,35 +190,65 @@ static int regs_get(PPCStep *step, PPCStepRegs *regs)
     return ret;
 }
 
-static int regs_put(PPCStep *step, const PPCStepRegs *regs)
+static void regs_to_env(CPUPPCState *env, const PPCStepRegs *regs)
 {
-    CPUPPCState *env = &step->cpu->env;
-    struct kvm_regs *kvm = &step->kvm_regs;
+    for (int i = 0; i < 32; i++) {
+        env->gpr[i] = regs->gpr[i];
+    }
+    env->nip = regs->pc;
+    env->msr = regs->msr;
+    hreg_compute_hflags(env);
+    env->spr[SPR_SRR0] = regs->srr0;
+    env->spr[SPR_SRR1] = regs->srr1;
+    env->lr = regs->lr;
+    env->ctr = regs->ctr;
+}
 
-    if (CPU(step->cpu)->vcpu_dirty) {
-        for (int i = 0; i < 32; i++) {
-            env->gpr[i] = regs->gpr[i];
-        }
-        env->nip = regs->pc;
-        env->msr = regs->msr;
-        hreg_compute_hflags(env);
-        env->spr[SPR_SRR0] = regs->srr0;
-        env->spr[SPR_SRR1] = regs->srr1;
-        env->lr = regs->lr;
-        env->ctr = regs->ctr;
+/* @now: find out now if it fails */
+static int regs_put(PPCStep *step, const PPCStepRegs *regs, bool now)
+{
+    CPUState *cs = CPU(step->cpu);
+    const struct kvm_regs *old;
+    struct kvm_regs kvm;
+    int ret;
+
+    if (cs->vcpu_dirty) {
+        regs_to_env(&step->cpu->env, regs);
         return 0;
     }
-    memcpy(kvm->gpr, regs->gpr, sizeof(regs->gpr));
-    kvm->pc = regs->pc;
-    kvm->msr = regs->msr;
-    kvm->srr0 = regs->srr0;
-    kvm->srr1 = regs->srr1;
-    kvm->lr = regs->lr;
-    kvm->ctr = regs->ctr;
-    return kvm_vcpu_ioctl(CPU(step->cpu), KVM_SET_REGS, kvm);
+    ret = kvmppc_regs_read(cs, &old);
+    if (ret) {
+        return ret;
+    }
+    kvm = *old;
+    memcpy(kvm.gpr, regs->gpr, sizeof(regs->gpr));
+    kvm.pc = regs->pc;
+    kvm.msr = regs->msr;
+    kvm.srr0 = regs->srr0;
+    kvm.srr1 = regs->srr1;
+    kvm.lr = regs->lr;
+    kvm.ctr = regs->ctr;
+    return kvmppc_regs_write(cs, &kvm, now);
+}
+
+static PPCStep *find_step(CPUState *cs)
+{
+    return steps && cs->cpu_index < steps->len ?
+           g_ptr_array_index(steps, cs->cpu_index) : NULL;
 }
 
 /* The session's view of this architecture */
+
+#define HCALL 0x44000022
+
+static bool follows_hcall(uint64_t phys, bool le)
+{
+    uint32_t word;
+
+    return phys & ~TARGET_PAGE_MASK &&
+           !memory_read(NULL, phys - 4, &word, sizeof(word)) &&
+           (le ? le32_to_cpu(word) : be32_to_cpu(word)) == HCALL;
+}
 
 /*
  * The instruction and the word behind it.  Returns: 1 if they were read, 0 if
@@ -256,6 +266,7 @@ static int fetch(PPCStep *step, const PPCStepRegs *regs, StepPlan *plan,
     }
     plan->has_insn = true;
     plan->insn_addr = phys;
+    step->may_wait = follows_hcall(phys, le);
     words[1] = 0;
     for (int i = 0; i < 2; i++) {
         uint32_t word;
@@ -274,6 +285,27 @@ static int fetch(PPCStep *step, const PPCStepRegs *regs, StepPlan *plan,
         }
     }
     return 1;
+}
+
+/* Returns: how many words from the instruction on can be read, up to @max */
+static unsigned fetch_more(PPCStep *step, const PPCStepRegs *regs,
+                           uint32_t *words, unsigned max)
+{
+    bool le = regs->msr & PPC_STEP_MSR_LE;
+
+    for (unsigned i = 0; i < max; i++) {
+        uint64_t phys;
+        uint32_t word;
+
+        if (!translate(step->cpu, regs->pc + 4 * i, MMU_INST_FETCH,
+                       fetch_mode(regs), &phys) ||
+            memory_read(NULL, phys, &word, sizeof(word))) {
+            return i;
+        }
+        breakpoint_set_restore(breakpoints, phys, &word, sizeof(word));
+        words[i] = le ? le32_to_cpu(word) : be32_to_cpu(word);
+    }
+    return max;
 }
 
 static bool get_tar(PPCStep *step, PPCStepRegs *regs, const uint32_t *words)
@@ -370,6 +402,75 @@ again:
     return 0;
 }
 
+static bool has_trap_at(const StepPlan *plan, uint64_t addr)
+{
+    for (unsigned i = 0; i < plan->nr_traps; i++) {
+        if (plan->traps[i].addr == addr) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Of two vCPUs stepped at once neither may need a trap on the instruction of
+ * the other, which is not trapped while that one runs it.
+ */
+static int check_others(PPCStep *step, StepPlan *plan)
+{
+    CPUState *cs;
+
+    CPU_FOREACH(cs) {
+        PPCStep *other = find_step(cs);
+        StepPlan *theirs = other ? &other->session.plan : NULL;
+
+        if (!other || other == step || other->session.phase != STEP_ARMED) {
+            continue;
+        }
+        if ((theirs->has_insn && has_trap_at(plan, theirs->insn_addr)) ||
+            (plan->has_insn && has_trap_at(theirs, plan->insn_addr))) {
+            plan->reason = "another vCPU is being stepped there";
+            return -EBUSY;
+        }
+    }
+    return 0;
+}
+
+/*
+ * A load-and-reserve, with all up to its store-conditional.  Returns: false if
+ * it has to be stepped by itself.
+ */
+static bool place_sequence(PPCStep *step, StepPlan *plan)
+{
+    static uint64_t told;
+    uint32_t words[PPC_STEP_SEQUENCE_MAX];
+    PPCStepPlan alone = step->plan;
+    const PPCStepRegs *regs = &alone.before;
+    const char *reason;
+
+    if (regs->msr & (PPC_STEP_MSR_SE | PPC_STEP_MSR_BE)) {
+        /* The guest wants to see each of them */
+        return false;
+    }
+    reason = ppc_step_plan_sequence(&step->plan, words,
+                                    fetch_more(step, regs, words,
+                                               G_N_ELEMENTS(words)));
+    if (!reason) {
+        if (!step_place(step, plan) && !check_others(step, plan)) {
+            return true;
+        }
+        reason = plan->reason;
+        step->plan = alone;
+    }
+    if (told != regs->pc) {
+        told = regs->pc;
+        warn_report("the load-and-reserve at 0x%" PRIx64 " is stepped by "
+                    "itself, which loses the reservation: %s", regs->pc,
+                    reason);
+    }
+    return false;
+}
+
 static int step_plan(void *vcpu, StepPlan *plan)
 {
     PPCStep *step = vcpu;
@@ -383,7 +484,7 @@ static int step_plan(void *vcpu, StepPlan *plan)
         return ret;
     }
     plan->reason_addr = regs.pc;
-    sync_for_translation(step);
+    kvmppc_regs_read_mmu(cs);
     ret = fetch(step, &regs, plan, words);
     if (ret < 0) {
         return ret;
@@ -393,6 +494,7 @@ static int step_plan(void *vcpu, StepPlan *plan)
         return -EIO;
     }
     plan->reason = ppc_step_plan_make(&step->plan, &regs, ret ? words : NULL,
+                                      step->carrying ||
                                       cs->singlestep_enabled & SSTEP_NOIRQ);
     if (plan->reason) {
         return -ENOTSUP;
@@ -400,103 +502,80 @@ static int step_plan(void *vcpu, StepPlan *plan)
     plan->run = step->plan.run;
     trace_kvm_step_plan(cs->cpu_index, regs.pc, ret ? words[0] : 0,
                         step->plan.insn.cls, plan->run, step->plan.trace);
-    return plan->run ? step_place(step, plan) : 0;
-}
-
-/*
- * Keep the decrementer from expiring for the time of one instruction.  The
- * distance fits a decrementer of 32 bits, and is two seconds at 512 MHz.
- */
-#define DEC_HOLD_TICKS 0x40000000
-
-static int hold_dec(PPCStep *step)
-{
-    CPUState *cs = CPU(step->cpu);
-    uint64_t offset, later;
-    int ret;
-
-    ret = kvm_get_one_reg(cs, KVM_REG_PPC_DEC_EXPIRY, &step->dec_expiry);
-    if (!ret) {
-        ret = kvm_get_one_reg(cs, KVM_REG_PPC_TB_OFFSET, &offset);
+    if (!plan->run) {
+        return 0;
     }
-    if (ret) {
-        return ret;
+    if (step->plan.insn.cls == PPC_STEP_LARX && place_sequence(step, plan)) {
+        return 0;
     }
-    /* In the guest's time base, which is the host's and an offset */
-    later = cpu_get_host_ticks() + offset + DEC_HOLD_TICKS;
-    ret = kvm_set_one_reg(cs, KVM_REG_PPC_DEC_EXPIRY, &later);
-    step->dec_held = !ret;
-    return ret;
-}
-
-static int release_dec(PPCStep *step)
-{
-    int ret = 0;
-
-    if (step->dec_held) {
-        ret = kvm_set_one_reg(CPU(step->cpu), KVM_REG_PPC_DEC_EXPIRY,
-                              &step->dec_expiry);
-        step->dec_held = ret != 0;
-    }
-    return ret;
+    ret = step_place(step, plan);
+    return ret ? ret : check_others(step, plan);
 }
 
 static int step_enter(void *vcpu, StepPlan *plan)
 {
     PPCStep *step = vcpu;
     PPCStepRegs regs = plan->run ? step->plan.before : step->plan.after;
-    int ret = 0;
+    int ret;
 
     if (plan->run) {
         regs.msr = ppc_step_plan_enter_msr(&step->plan);
     }
-    if (plan->run && step->plan.hold_dec) {
-        ret = hold_dec(step);
-    }
-    if (!ret) {
-        ret = regs_put(step, &regs);
-    }
+    ret = regs_put(step, &regs, plan->run);
     if (ret) {
         plan->reason = "can't write the registers";
-        release_dec(step);
     }
     return ret;
 }
 
-/* The registers as the step has left them, and the decrementer let go */
-static int end_step(PPCStep *step, PPCStepRegs *regs)
-{
-    int ret = regs_get(step, regs);
-
-    return ret ? ret : release_dec(step);
-}
-
+/*
+ * The plan's effect on the registers is undone in a copy of them, so that
+ * after an error nothing has changed.
+ */
 static int step_finish(void *vcpu, StepPlan *plan, uint64_t pc)
 {
     PPCStep *step = vcpu;
+    CPUState *cs = CPU(step->cpu);
     PPCStepRegs regs;
-    int ret = end_step(step, &regs);
+    uint32_t undone;
+    PPCStepEnd end;
+    int ret = regs_get(step, &regs);
 
     if (ret) {
         return ret;
     }
-    ppc_step_plan_finish(&step->plan, regs.lpcr_ail, &regs);
-    trace_kvm_step_finish(CPU(step->cpu)->cpu_index, pc, regs.pc, regs.msr);
-    return regs_put(step, &regs);
+    end = ppc_step_plan_finish(&step->plan, regs.lpcr_ail, &regs, &undone);
+    if (undone && kvmppc_irq_hold(cs, &step->held, undone)) {
+        /* It can't be held back, and ends the step at its vector */
+        regs_get(step, &regs);
+        step->plan.noirq = false;
+        end = ppc_step_plan_finish(&step->plan, regs.lpcr_ail, &regs, &undone);
+    }
+    trace_kvm_step_finish(cs->cpu_index, pc, regs.pc, regs.msr, undone);
+    if (end == PPC_STEP_END_DONE) {
+        ret = kvmppc_irq_release(cs, &step->held);
+    }
+    if (!ret) {
+        ret = regs_put(step, &regs, false);
+    }
+    return ret ? ret : end == PPC_STEP_END_AGAIN;
 }
 
 static int step_undo(void *vcpu, StepPlan *plan)
 {
     PPCStep *step = vcpu;
     PPCStepRegs regs;
-    int ret = end_step(step, &regs);
+    int ret = regs_get(step, &regs);
 
+    if (!ret) {
+        ret = kvmppc_irq_release(CPU(step->cpu), &step->held);
+    }
     if (ret) {
         return ret;
     }
     ppc_step_plan_undo(&step->plan, &regs);
     trace_kvm_step_undo(CPU(step->cpu)->cpu_index, regs.pc);
-    return regs_put(step, &regs);
+    return regs_put(step, &regs, false);
 }
 
 static int step_get_pc(void *vcpu, uint64_t *pc)
@@ -519,11 +598,7 @@ static const StepOps step_ops = {
 
 /* The occasions */
 
-static PPCStep *find_step(CPUState *cs)
-{
-    return steps && cs->cpu_index < steps->len ?
-           g_ptr_array_index(steps, cs->cpu_index) : NULL;
-}
+static void step_overdue(void *opaque);
 
 static PPCStep *get_step(CPUState *cs)
 {
@@ -535,15 +610,36 @@ static PPCStep *get_step(CPUState *cs)
             g_ptr_array_set_size(steps, cs->cpu_index + 1);
         }
         g_ptr_array_index(steps, cs->cpu_index) = step;
+        step->overdue = timer_new_ms(QEMU_CLOCK_REALTIME, step_overdue, step);
         step_session_init(&step->session, &step_ops, step, breakpoints);
     }
     step->cpu = POWERPC_CPU(cs);
     return step;
 }
 
+/*
+ * A vCPU that has ceded itself waits in KVM, for ever perhaps, and there is no
+ * asking whether it does.  It stands behind its hypercall, or on it; steps from
+ * there are given this time.
+ */
+#define STEP_OVERDUE_MS 200
+
 static void do_begin(CPUState *cs, run_on_cpu_data data)
 {
-    *(int *)data.host_ptr = step_session_begin(&get_step(cs)->session);
+    PPCStep *step = get_step(cs);
+    int *ret = data.host_ptr;
+
+    if (cs->halted) {
+        /* It does not run: over at once, nothing having happened */
+        *ret = step_session_end(&step->session);
+        return;
+    }
+    *ret = step_session_begin(&step->session);
+    if (step->session.phase == STEP_ARMED &&
+        (step->may_wait || step->plan.insn.cls == PPC_STEP_HCALL)) {
+        timer_mod(step->overdue, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                                 STEP_OVERDUE_MS);
+    }
 }
 
 static int begin(CPUState *cs)
@@ -559,14 +655,41 @@ static int begin(CPUState *cs)
     return ret;
 }
 
-static void do_cancel(CPUState *cs, run_on_cpu_data data)
+static void report_unfinished(CPUState *cs, int ret)
 {
-    int ret = step_session_cancel(&get_step(cs)->session);
-
-    if (ret) {
+    if (ret < 0) {
         error_report("can't end the step of CPU %d: %s", cs->cpu_index,
                      strerror(-ret));
     }
+}
+
+static void do_cancel(CPUState *cs, run_on_cpu_data data)
+{
+    report_unfinished(cs, step_session_cancel(&get_step(cs)->session));
+}
+
+static void do_end(CPUState *cs, run_on_cpu_data data)
+{
+    StepSession *s = &get_step(cs)->session;
+
+    if (s->phase == STEP_ARMED) {
+        report_unfinished(cs, step_session_end(s));
+    }
+}
+
+static void step_overdue(void *opaque)
+{
+    PPCStep *step = opaque;
+
+    if (step->session.phase == STEP_ARMED) {
+        run_on_cpu(CPU(step->cpu), do_end, RUN_ON_CPU_NULL);
+    }
+}
+
+static bool take(PPCStep *step)
+{
+    timer_del(step->overdue);
+    return step_session_take(&step->session);
 }
 
 static void step_reset(void *opaque)
@@ -578,10 +701,51 @@ static void step_reset(void *opaque)
 
         if (step) {
             step_session_abandon(&step->session);
-            /* What the decrementer was is no business of later steps */
-            step->dec_held = false;
+            /* What interrupts were held is no business of later steps */
+            memset(&step->held, 0, sizeof(step->held));
         }
     }
+}
+
+/*
+ * The vectors that hardware points come to, in both modes: they are trapped as
+ * for a step, but for as long as the virtual machine runs.
+ */
+static struct {
+    StepTrap trap[4];
+    unsigned nr;
+} point_traps;
+
+static void place_point_traps(void)
+{
+    uint32_t vectors[2];
+    unsigned nr = kvmppc_points_vectors(vectors);
+
+    for (unsigned i = 0; i < 2 * nr; i++) {
+        bool high = i & 1;
+        vaddr pc = high ? PPC_STEP_AIL_BASE + vectors[i / 2] : vectors[i / 2];
+        StepTrap *trap = &point_traps.trap[point_traps.nr];
+        XlateMode mode = { .relocated = high };
+
+        /* Where that is not mapped, no interrupt goes there */
+        if (translate(POWERPC_CPU(first_cpu), pc, MMU_INST_FETCH, mode,
+                      &trap->addr)) {
+            trap->pc = pc;
+            breakpoint_set_add(breakpoints, trap->addr, BREAKPOINT_OWNER_STEP);
+            point_traps.nr++;
+        }
+    }
+    breakpoint_set_apply(breakpoints);
+}
+
+static void remove_point_traps(void)
+{
+    while (point_traps.nr) {
+        breakpoint_set_del(breakpoints,
+                           point_traps.trap[--point_traps.nr].addr,
+                           BREAKPOINT_OWNER_STEP);
+    }
+    breakpoint_set_apply(breakpoints);
 }
 
 /* gdb is not told of these: the step goes on when the VM does */
@@ -598,6 +762,15 @@ static void step_vm_state(void *opaque, bool running, RunState state)
 {
     CPUState *cs;
 
+    if (kvmppc_points_any()) {
+        kvmppc_points_run(running);
+        if (running) {
+            place_point_traps();
+        }
+    }
+    if (!running) {
+        remove_point_traps();
+    }
     CPU_FOREACH(cs) {
         PPCStep *step = find_step(cs);
 
@@ -612,7 +785,7 @@ static void step_vm_state(void *opaque, bool running, RunState state)
         }
         run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
         if (!stop_is_silent(state)) {
-            step_session_take(&step->session);
+            take(step);
             cs->singlestep_enabled = 0;
         }
     }
@@ -655,6 +828,11 @@ void kvmppc_step_release(void)
     active = false;
 }
 
+int kvmppc_step_want_traps(void)
+{
+    return activate();
+}
+
 int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
 {
     PPCStep *step = find_step(cs);
@@ -663,7 +841,7 @@ int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
     if (!enable) {
         if (step) {
             run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
-            step_session_take(&step->session);
+            take(step);
         }
         return 0;
     }
@@ -678,7 +856,23 @@ bool kvm_arch_singlestep_done(CPUState *cs)
 {
     PPCStep *step = active ? find_step(cs) : NULL;
 
-    return step && step_session_take(&step->session);
+    return step && take(step);
+}
+
+void kvmppc_step_pre_run(CPUState *cs)
+{
+    PPCStep *step = find_step(cs);
+    bool steps_over = step && step->session.phase == STEP_ARMED &&
+                      step->plan.have_insn;
+
+    kvmppc_regs_pre_run(cs, steps_over && !step->plan.insn.context);
+}
+
+bool kvmppc_step_holds_external(CPUState *cs)
+{
+    PPCStep *step = find_step(cs);
+
+    return step && step->held.external;
 }
 
 static void lpcr_changed(CPUState *cs, run_on_cpu_data data)
@@ -696,6 +890,10 @@ void kvmppc_step_lpcr_changed(void)
 {
     CPUState *cs;
 
+    if (point_traps.nr) {
+        remove_point_traps();
+        place_point_traps();
+    }
     CPU_FOREACH(cs) {
         if (active && find_step(cs)) {
             run_on_cpu(cs, lpcr_changed, RUN_ON_CPU_NULL);
@@ -759,68 +957,257 @@ int kvmppc_breakpoint_remove(vaddr addr)
     return 0;
 }
 
-static bool another_steps_over(vaddr pc)
+/*
+ * Carrying over.  A vCPU that is not stepped itself may run into a trap that is
+ * there for another, or into a user's breakpoint at an address that is not the
+ * one the user gave.  It is stepped over it while no other vCPU runs.  Sending
+ * it back into the guest until the trap is gone would starve it: the traps of
+ * one step follow those of another.
+ */
+
+static bool carry_exit(PPCStep *step)
 {
-    CPUState *cs;
+    CPUState *cs = CPU(step->cpu);
+    struct kvm_run *run = cs->kvm_run;
+    int ret = 0;
 
-    CPU_FOREACH(cs) {
-        PPCStep *step = find_step(cs);
+    switch (run->exit_reason) {
+    case KVM_EXIT_DEBUG:
+        ret = step_session_trap(&step->session, run->debug.arch.address);
+        return ret == STEP_TRAP_DONE || ret == STEP_TRAP_AGAIN;
+    case KVM_EXIT_MMIO:
+        address_space_rw(&address_space_memory, run->mmio.phys_addr,
+                         MEMTXATTRS_UNSPECIFIED, run->mmio.data,
+                         run->mmio.len, run->mmio.is_write);
+        return true;
+    default:
+        bql_unlock();
+        ret = kvm_arch_handle_exit(cs, run);
+        bql_lock();
+        return ret == 0;
+    }
+}
 
-        if (step && step_session_traps_at(&step->session, pc)) {
+/* Returns: false if it makes no sense to run on */
+static bool carry_run(PPCStep *step)
+{
+    CPUState *cs = CPU(step->cpu);
+    int ret;
+
+    if (cs->vcpu_dirty) {
+        if (kvm_arch_put_registers(cs, KVM_PUT_RUNTIME_STATE, NULL)) {
+            return false;
+        }
+        cs->vcpu_dirty = false;
+    }
+    bql_unlock();
+    /* Whoever kicked this vCPU is looked after when it has been carried */
+    qatomic_set(&cs->kvm_run->immediate_exit, 0);
+    kvm_arch_pre_run(cs, cs->kvm_run);
+    ret = kvm_vcpu_ioctl(cs, KVM_RUN, 0);
+    bql_lock();
+    if (ret == -EINTR || ret == -EAGAIN) {
+        return true;
+    }
+    return ret == 0 && carry_exit(step);
+}
+
+/* The most exits that an instruction may take; a lswx from MMIO takes 32 */
+#define CARRY_EXITS 64
+
+static bool stands_on_trap(PPCStep *step);
+
+static void carry(CPUState *cs, run_on_cpu_data data)
+{
+    PPCStep *step = data.host_ptr;
+    StepSession *s = &step->session;
+
+    bql_lock();
+    step->carry_queued = false;
+    if (runstate_is_running() && s->phase == STEP_IDLE && !cs->halted &&
+        (step->carry_point || stands_on_trap(step))) {
+        step->carrying = true;
+        if (step->carry_point) {
+            kvmppc_points_suspend(cs, true);
+        }
+        step_session_begin(s);
+        for (int i = 0; s->phase == STEP_ARMED && i < CARRY_EXITS; i++) {
+            if (!carry_run(step)) {
+                break;
+            }
+        }
+        report_unfinished(cs, step_session_cancel(s));
+        step_session_take(s);
+        step->carrying = false;
+        if (step->carry_point) {
+            kvmppc_points_suspend(cs, false);
+            step->carry_point = false;
+        }
+        trace_kvm_step_carried(cs->cpu_index);
+    }
+    bql_unlock();
+}
+
+static void queue_carry(PPCStep *step)
+{
+    if (!step->carry_queued) {
+        step->carry_queued = true;
+        async_safe_run_on_cpu(CPU(step->cpu), carry,
+                              RUN_ON_CPU_HOST_PTR(step));
+    }
+}
+
+/* What a trap is that does not end a step of the vCPU itself */
+typedef enum TrapOwner {
+    TRAP_UNKNOWN,       /* the guest's own, or its place can't be read */
+    TRAP_USER,
+    TRAP_OTHER,         /* here for somebody else */
+    TRAP_GONE,          /* no longer in memory */
+} TrapOwner;
+
+static TrapOwner trap_owner(PPCStep *step)
+{
+    PPCStepRegs regs;
+    uint64_t phys;
+    uint32_t word;
+
+    if (regs_get(step, &regs)) {
+        return TRAP_UNKNOWN;
+    }
+    kvmppc_regs_read_mmu(CPU(step->cpu));
+    if (!translate(step->cpu, regs.pc, MMU_INST_FETCH, fetch_mode(&regs),
+                   &phys) ||
+        memory_read(NULL, phys, &word, sizeof(word))) {
+        return TRAP_UNKNOWN;
+    }
+    if (word != trap_word) {
+        return TRAP_GONE;
+    }
+    if (!breakpoint_set_refs(breakpoints, phys, BREAKPOINT_OWNER_USER)) {
+        return breakpoint_set_refs(breakpoints, phys, BREAKPOINT_OWNER_STEP) ?
+               TRAP_OTHER : TRAP_UNKNOWN;
+    }
+    return g_hash_table_contains(user_addresses, &regs.pc) ? TRAP_USER :
+                                                             TRAP_OTHER;
+}
+
+static bool stands_on_trap(PPCStep *step)
+{
+    return trap_owner(step) == TRAP_OTHER;
+}
+
+/*
+ * Hardware points.  @regs are those at a vector; afterwards, if a register
+ * matched, those at the instruction.
+ */
+static KvmPpcMatch undo_match(PPCStep *step, PPCStepRegs *regs)
+{
+    PPCStepRegs at = *regs;
+    StepPlan where = {};
+    PPCStepInsn insn = {};
+    uint32_t words[2];
+    KvmPpcMatch match;
+    uint64_t ea = 0;
+
+    at.pc = regs->srr0;
+    at.msr = regs->srr1 & ~PPC_STEP_SRR1_INFO;
+    if (fetch(step, &at, &where, words) > 0) {
+        ppc_step_decode(words[0], words[1], &insn);
+    }
+    if (insn.mem) {
+        ea = ppc_step_mem_ea(&insn, at.pc, at.gpr, at.msr & PPC_STEP_MSR_SF);
+    }
+    match = kvmppc_points_match(CPU(step->cpu), regs->pc & 0xfff, regs->srr1,
+                                ea, insn.mem ? insn.mem_size : 0);
+    if (match != KVMPPC_MATCH_NONE) {
+        *regs = at;
+    }
+    return match;
+}
+
+static bool is_point_trap(uint64_t pc)
+{
+    for (unsigned i = 0; i < point_traps.nr; i++) {
+        if (point_traps.trap[i].pc == pc) {
             return true;
         }
     }
     return false;
 }
 
-/* A trap that is not known by its address: look at the place itself */
-static KvmPpcStepExit exit_by_place(PowerPCCPU *cpu, vaddr pc)
+static KvmPpcMatch match_point(PPCStep *step)
 {
-    PPCStep *step = get_step(CPU(cpu));
     PPCStepRegs regs;
-    uint64_t phys;
-    uint32_t word;
+    KvmPpcMatch match;
 
-    if (regs_get(step, &regs)) {
-        return KVMPPC_STEP_EXIT_UNKNOWN;
+    if (!point_traps.nr || regs_get(step, &regs) || !is_point_trap(regs.pc)) {
+        return KVMPPC_MATCH_NONE;
     }
-    sync_for_translation(step);
-    if (!translate(cpu, pc, MMU_INST_FETCH, fetch_mode(&regs), &phys) ||
-        memory_read(NULL, phys, &word, sizeof(word))) {
-        return KVMPPC_STEP_EXIT_UNKNOWN;
+    match = undo_match(step, &regs);
+    return match == KVMPPC_MATCH_NONE || regs_put(step, &regs, true) ?
+        KVMPPC_MATCH_NONE : match;
+}
+
+/* A step has ended at a vector: because of a watchpoint? */
+static void match_stepped(PPCStep *step)
+{
+    PPCStepRegs regs;
+
+    if (point_traps.nr && !regs_get(step, &regs) && is_point_trap(regs.pc) &&
+        undo_match(step, &regs) == KVMPPC_MATCH_HIT) {
+        regs.srr0 = step->plan.before.srr0;
+        regs.srr1 = step->plan.before.srr1;
+        regs_put(step, &regs, false);
     }
-    if (breakpoint_set_refs(breakpoints, phys, BREAKPOINT_OWNER_USER)) {
+}
+
+static KvmPpcStepExit exit_elsewhere(PPCStep *step)
+{
+    switch (trap_owner(step)) {
+    case TRAP_USER:
         return KVMPPC_STEP_EXIT_STOP;
-    }
-    if (breakpoint_set_refs(breakpoints, phys, BREAKPOINT_OWNER_STEP) ||
-        word != trap_word) {
+    case TRAP_OTHER:
+        switch (match_point(step)) {
+        case KVMPPC_MATCH_HIT:
+            return KVMPPC_STEP_EXIT_STOP;
+        case KVMPPC_MATCH_NEAR:
+            step->carry_point = true;
+            break;
+        default:
+            break;
+        }
+        queue_carry(step);
         return KVMPPC_STEP_EXIT_RESUME;
+    case TRAP_GONE:
+        return KVMPPC_STEP_EXIT_RESUME;
+    default:
+        return KVMPPC_STEP_EXIT_UNKNOWN;
     }
-    return KVMPPC_STEP_EXIT_UNKNOWN;
 }
 
 KvmPpcStepExit kvmppc_step_debug_exit(PowerPCCPU *cpu, vaddr pc)
 {
     CPUState *cs = CPU(cpu);
-    PPCStep *step = find_step(cs);
-    KvmPpcStepExit what;
-    int ret = step ? step_session_trap(&step->session, pc) : 0;
+    PPCStep *step = get_step(cs);
+    KvmPpcStepExit what = KVMPPC_STEP_EXIT_STOP;
+    int ret = step_session_trap(&step->session, pc);
 
-    if (ret) {
-        if (ret < 0) {
-            error_report("can't end the step of CPU %d: %s", cs->cpu_index,
-                         strerror(-ret));
-        } else {
-            step_session_take(&step->session);
+    if (ret < 0) {
+        report_unfinished(cs, ret);
+    } else if (ret == STEP_TRAP_DONE) {
+        if (step->session.plan.reason) {
+            error_report("the step of CPU %d at 0x%" PRIx64 " has not run "
+                         "it: %s", cs->cpu_index,
+                         step->session.plan.reason_addr,
+                         step->session.plan.reason);
+            report_unfinished(cs, kvmppc_irq_release(cs, &step->held));
         }
-        return KVMPPC_STEP_EXIT_STOP;
-    }
-    if (g_hash_table_contains(user_addresses, &pc)) {
-        what = KVMPPC_STEP_EXIT_STOP;
-    } else if (another_steps_over(pc)) {
+        match_stepped(step);
+        take(step);
+    } else if (ret == STEP_TRAP_AGAIN) {
         what = KVMPPC_STEP_EXIT_RESUME;
     } else {
-        what = exit_by_place(cpu, pc);
+        what = exit_elsewhere(step);
     }
     trace_kvm_step_debug_exit(cs->cpu_index, pc, what);
     return what;

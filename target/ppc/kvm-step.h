@@ -50,9 +50,32 @@ int kvmppc_breakpoint_insert(CPUState *cs, vaddr addr);
 int kvmppc_breakpoint_remove(vaddr addr);
 
 /**
+ * kvmppc_step_want_traps() - have all vCPUs exit for traps
+ *
+ * For hardware points, which need them without a step.
+ *
+ * Returns: 0 or a negative errno, reported
+ */
+int kvmppc_step_want_traps(void);
+
+/**
  * kvmppc_step_active() - does any vCPU have to exit for traps of a step?
  */
 bool kvmppc_step_active(void);
+
+/**
+ * kvmppc_step_pre_run() - the vCPU is about to enter KVM
+ *
+ * In its thread, without the BQL.
+ */
+void kvmppc_step_pre_run(CPUState *cs);
+
+/**
+ * kvmppc_step_holds_external() - is the external interrupt held back now?
+ *
+ * KVM_INTERRUPT has to wait then; env->pending_interrupts keeps the level.
+ */
+bool kvmppc_step_holds_external(CPUState *cs);
 
 /**
  * kvmppc_step_release() - the debugger is gone: stop asking for such exits

@@ -34,6 +34,8 @@
 
 #define BASE_CIA    32      /* mem_base of R = 1 */
 
+#define SPR_PIDR    48
+
 /*
  * StepForm: what one opcode does
  * @cls: class
@@ -460,6 +462,8 @@ static void step_set_form(PPCStepInsn *insn, const StepForm *form)
         form = &step_unknown;
     }
     insn->cls = form->cls;
+    /* What is not known may be one of the SLB instructions */
+    insn->context = form == &step_unknown;
     insn->interrupts = form->interrupts;
     insn->mem = form->size != 0;
     insn->mem_size = form->size;
@@ -546,6 +550,7 @@ static void step_set_sc(PPCStepInsn *insn, uint32_t word)
     }
     insn->l = lev;
     insn->interrupts = INT_FX;
+    insn->context = insn->cls == PPC_STEP_HCALL;
 }
 
 /*
@@ -574,6 +579,7 @@ static void step_set_move(PPCStepInsn *insn, uint32_t word)
     default:
         break;
     }
+    insn->context |= xo == 467 && spr == SPR_PIDR;
 }
 
 /* Prefixed instructions, by the prefix type in bits 6:7 (Book I, 1.6.3) */

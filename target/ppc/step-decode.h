@@ -95,6 +95,8 @@ typedef enum PPCStepBranch {
  * @reg: RT or RS of the MSR and SRRn moves
  * @spr: 26 (SRR0) or 27 (SRR1) for PPC_STEP_MFSRR and PPC_STEP_MTSRR
  * @l: the L field of mtmsr and mtmsrd, the LEV field of sc and scv
+ * @context: it may change what addresses translate to beside MSR: the process
+ *     (PIDR, Book III, 6.7.1), the SLB (6.9.3), or by a hypercall anything
  * @mem: it accesses storage at the address that ppc_step_mem_ea() gives.
  *     False for an access whose address this decoder does not compute, and
  *     for invalid forms (update with RA = 0, R = 1 with RA other than 0);
@@ -121,6 +123,7 @@ typedef struct PPCStepInsn {
     uint8_t reg;
     uint16_t spr;
     uint8_t l;
+    bool context;
     bool mem;
     uint8_t mem_base;
     int8_t mem_index;

@@ -15,7 +15,11 @@
 /* ISA 3.1B, 7.5.27: scv vectors, real and with AIL = 3 */
 #define SCV_BASE_REAL 0x17000
 #define SCV_BASE_AIL  0xc000000000003000ULL
-#define AIL_BASE      0xc000000000004000ULL
+
+static bool is_cede(const PPCStepPlan *plan)
+{
+    return plan->insn.cls == PPC_STEP_HCALL && plan->before.gpr[3] == H_CEDE;
+}
 
 static bool privileged(const PPCStepRegs *regs)
 {
@@ -33,7 +37,7 @@ static uint8_t effective_ail(uint64_t msr, uint8_t ail)
 static uint64_t vector_address(uint32_t vector, uint8_t ail)
 {
     /* System reset and machine check are always taken in real mode */
-    return ail == 3 && vector >= 0x300 ? AIL_BASE + vector : vector;
+    return ail == 3 && vector >= 0x300 ? PPC_STEP_AIL_BASE + vector : vector;
 }
 
 /* Bits of MSR that follow from others being set (4.3.1, 5.4.4) */
@@ -182,18 +186,123 @@ static void plan_run(PPCStepPlan *plan, bool noirq)
     const PPCStepRegs *regs = &plan->before;
     uint64_t trace = vector_address(VECTOR_TRACE,
                                     effective_ail(regs->msr, regs->lpcr_ail));
-    bool cede = plan->insn.cls == PPC_STEP_HCALL && regs->gpr[3] == H_CEDE;
 
     plan->run = true;
     /* rfid and hrfid set EE together with PR: there is no masking it there */
-    plan->mask_ee = noirq && !cede && privileged(regs);
-    plan->hold_dec = noirq && !privileged(regs);
+    plan->mask_ee = noirq && privileged(regs) &&
+                    (!is_cede(plan) || regs->msr & PPC_STEP_MSR_EE);
+    plan->noirq = noirq;
     plan->trace = is_traceable(plan);
     if (plan->have_next && regs->pc == trace && plan->trace) {
         /* The vector can't be trapped: it is what has to run */
         ppc_step_plan_untraced(plan);
         plan->run = !emulate_branch(plan);
     }
+}
+
+static uint64_t wrap(const PPCStepPlan *plan, uint64_t pc)
+{
+    return plan->before.msr & PPC_STEP_MSR_SF ? pc : (uint32_t)pc;
+}
+
+/* Returns: why @insn can't be inside of a sequence, or NULL */
+static const char *sequence_add(PPCStepPlan *plan, const PPCStepInsn *insn,
+                                uint64_t from)
+{
+    uint64_t target;
+
+    plan->insn.interrupts |= insn->interrupts;
+    if (insn->cls == PPC_STEP_LARX) {
+        return "it has another load-and-reserve";
+    }
+    if (insn->cls == PPC_STEP_PLAIN) {
+        return insn->context ? "it changes translation" : NULL;
+    }
+    if (insn->cls != PPC_STEP_BRANCH || (insn->bo & 0x14) == 0x14 ||
+        insn->link || insn->branch != PPC_STEP_BRANCH_REL) {
+        return "it has more than conditional branches";
+    }
+    target = from + insn->disp;
+    if (wrap(plan, target) <= from) {
+        return "it branches back";
+    }
+    if (plan->nr_exits == PPC_STEP_EXITS_MAX) {
+        return "it has too many branches";
+    }
+    plan->exits[plan->nr_exits++] = wrap(plan, plan->before.pc + target);
+    return NULL;
+}
+
+static bool inside(const PPCStepPlan *plan, uint64_t pc)
+{
+    return wrap(plan, pc - plan->before.pc) <
+           wrap(plan, plan->next - plan->before.pc);
+}
+
+static bool has_trap_inside(const PPCStepPlan *plan)
+{
+    PPCStepTrapAt traps[PPC_STEP_TRAPS_MAX];
+    unsigned nr = ppc_step_plan_traps(plan, plan->before.lpcr_ail, traps);
+
+    for (unsigned i = 0; i < nr; i++) {
+        if (inside(plan, traps[i].pc)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Branches to inside of the sequence do not leave it */
+static void sequence_drop_inner_exits(PPCStepPlan *plan)
+{
+    unsigned nr = 0;
+
+    for (unsigned i = 0; i < plan->nr_exits; i++) {
+        if (!inside(plan, plan->exits[i]) && plan->exits[i] != plan->next) {
+            plan->exits[nr++] = plan->exits[i];
+        }
+    }
+    plan->nr_exits = nr;
+}
+
+const char *ppc_step_plan_sequence(PPCStepPlan *plan, const uint32_t *words,
+                                   unsigned nr)
+{
+    PPCStepPlan changed = *plan;
+    uint64_t pc = plan->before.pc;
+    const char *reason;
+
+    if (plan->before.msr & (PPC_STEP_MSR_SE | PPC_STEP_MSR_BE)) {
+        return "the guest traces itself";
+    }
+    for (unsigned i = 1; i < nr; i++) {
+        uint32_t suffix = i + 1 < nr ? words[i + 1] : 0;
+        PPCStepInsn insn;
+
+        ppc_step_decode(words[i], suffix, &insn);
+        changed.next = wrap(plan, pc + 4 * i + insn.length);
+        if (insn.cls == PPC_STEP_STCX) {
+            if (insn.mem_size != plan->insn.mem_size) {
+                return "its store-conditional has another size";
+            }
+            changed.insn.interrupts |= insn.interrupts;
+            changed.sequence = true;
+            changed.trace = false;
+            changed.hide_trace = true;
+            sequence_drop_inner_exits(&changed);
+            if (has_trap_inside(&changed)) {
+                return "it runs over a vector";
+            }
+            *plan = changed;
+            return NULL;
+        }
+        reason = sequence_add(&changed, &insn, 4 * i);
+        if (reason) {
+            return reason;
+        }
+        i += insn.length / 4 - 1;
+    }
+    return "it has no store-conditional";
 }
 
 const char *ppc_step_plan_make(PPCStepPlan *plan, const PPCStepRegs *regs,
@@ -256,8 +365,22 @@ static const struct {
     { PPC_STEP_INT_FACILITY, 0xf60 },
 };
 
-/* External, decrementer, doorbell, performance monitor (7.4) */
-static const uint16_t asynchronous[] = { 0x500, 0x900, 0xa00, 0xf00 };
+/*
+ * External, decrementer, doorbell, performance monitor (7.4).  The last one
+ * can't be held back.
+ */
+#define VECTOR_PERFMON 0xf00
+static const uint16_t asynchronous[] = { 0x500, 0x900, 0xa00, VECTOR_PERFMON };
+
+static bool can_undo(uint32_t vector)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(asynchronous); i++) {
+        if (vector == asynchronous[i]) {
+            return vector != VECTOR_PERFMON;
+        }
+    }
+    return false;
+}
 
 typedef struct TrapList {
     PPCStepTrapAt *traps;
@@ -300,6 +423,10 @@ unsigned ppc_step_plan_traps(const PPCStepPlan *plan, uint8_t ail,
         add_trap(&list, plan->next, PPC_STEP_TRAP_NEXT, 0,
                  plan->before.msr & PPC_STEP_MSR_IR);
     }
+    for (unsigned i = 0; i < plan->nr_exits; i++) {
+        add_trap(&list, plan->exits[i], PPC_STEP_TRAP_NEXT, 0,
+                 plan->before.msr & PPC_STEP_MSR_IR);
+    }
     add_vector(&list, 0x100);
     add_vector(&list, 0x200);
     for (unsigned i = 0; i < G_N_ELEMENTS(synchronous); i++) {
@@ -307,9 +434,11 @@ unsigned ppc_step_plan_traps(const PPCStepPlan *plan, uint8_t ail,
             add_vector(&list, synchronous[i].vector);
         }
     }
-    for (unsigned i = 0; !plan->mask_ee && i < G_N_ELEMENTS(asynchronous);
-         i++) {
-        add_vector(&list, asynchronous[i]);
+    /* H_CEDE sets EE */
+    if (!plan->mask_ee || is_cede(plan)) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(asynchronous); i++) {
+            add_vector(&list, asynchronous[i]);
+        }
     }
     if (insn->cls == PPC_STEP_SC || insn->cls == PPC_STEP_HCALL) {
         /* From problem state a hypercall comes back as a system call */
@@ -393,8 +522,43 @@ static void finish_interrupt(const PPCStepPlan *plan, uint32_t vector,
     }
 }
 
-void ppc_step_plan_finish(const PPCStepPlan *plan, uint8_t ail,
-                          PPCStepRegs *regs)
+/*
+ * No instruction has taken this interrupt, which comes between two of them:
+ * back to where it came.
+ */
+static PPCStepEnd undo_interrupt(const PPCStepPlan *plan, PPCStepRegs *regs)
+{
+    regs->pc = regs->srr0;
+    regs->msr = guest_bits(plan, regs->srr1) & ~PPC_STEP_SRR1_INFO;
+    regs->srr0 = plan->before.srr0;
+    regs->srr1 = plan->before.srr1;
+    return regs->pc == plan->before.pc ? PPC_STEP_END_AGAIN :
+                                         PPC_STEP_END_DONE;
+}
+
+static PPCStepEnd finish_at(const PPCStepPlan *plan, const PPCStepTrapAt *at,
+                            PPCStepRegs *regs, uint32_t *undone)
+{
+    switch (at->kind) {
+    case PPC_STEP_TRAP_NEXT:
+        finish_next(plan, regs);
+        break;
+    case PPC_STEP_TRAP_TRACE:
+        finish_trace(plan, regs);
+        break;
+    case PPC_STEP_TRAP_INTERRUPT:
+        if (plan->noirq && can_undo(at->vector)) {
+            *undone = at->vector;
+            return undo_interrupt(plan, regs);
+        }
+        finish_interrupt(plan, at->vector, regs);
+        break;
+    }
+    return PPC_STEP_END_DONE;
+}
+
+PPCStepEnd ppc_step_plan_finish(const PPCStepPlan *plan, uint8_t ail,
+                                PPCStepRegs *regs, uint32_t *undone)
 {
     PPCStepTrapAt traps[PPC_STEP_TRAPS_MAX];
     unsigned nr = ppc_step_plan_traps(plan, ail, traps);
@@ -404,22 +568,16 @@ void ppc_step_plan_finish(const PPCStepPlan *plan, uint8_t ail,
      */
     bool no_interrupt = plan->trace && regs->msr & PPC_STEP_MSR_SE;
 
+    *undone = 0;
     for (unsigned i = 0; i < nr; i++) {
-        if (traps[i].pc != regs->pc ||
-            (plan->trace &&
-             no_interrupt != (traps[i].kind == PPC_STEP_TRAP_NEXT))) {
-            continue;
+        if (traps[i].pc == regs->pc &&
+            (!plan->trace ||
+             no_interrupt == (traps[i].kind == PPC_STEP_TRAP_NEXT))) {
+            return finish_at(plan, &traps[i], regs, undone);
         }
-        if (traps[i].kind == PPC_STEP_TRAP_NEXT) {
-            finish_next(plan, regs);
-        } else if (traps[i].kind == PPC_STEP_TRAP_TRACE) {
-            finish_trace(plan, regs);
-        } else {
-            finish_interrupt(plan, traps[i].vector, regs);
-        }
-        return;
     }
     ppc_step_plan_undo(plan, regs);
+    return PPC_STEP_END_DONE;
 }
 
 void ppc_step_plan_undo(const PPCStepPlan *plan, PPCStepRegs *regs)

@@ -28,12 +28,15 @@
  * The vectors of all interrupts that the instruction may raise are trapped
  * too, which ends the step at the guest's handler.
  *
+ * - A load-and-reserve runs together with what follows up to its
+ *   store-conditional, with traps where the sequence is left: an interrupt in
+ *   between would lose the reservation each time.
+ *
  * While an instruction runs with MSR[EE] cleared, no asynchronous interrupt
  * but system reset and machine check is delivered, and none is lost: they stay
  * pending until the guest has EE again.  In problem state EE can't be cleared.
- * There the decrementer, which problem state can neither read nor write, is
- * held back instead; another asynchronous interrupt ends the step at its
- * vector.
+ * There the vectors of asynchronous interrupts are trapped too, and one that
+ * is taken is undone: the caller holds back its cause, and steps again.
  */
 
 /* The parts of MSR that matter here (4.2.1), as masks */
@@ -104,7 +107,14 @@ typedef struct PPCStepTrapAt {
     bool ir;
 } PPCStepTrapAt;
 
-#define PPC_STEP_TRAPS_MAX 24
+/* Where interrupts go with AIL = 3, plus the vector (7.2.1) */
+#define PPC_STEP_AIL_BASE 0xc000000000004000ULL
+
+#define PPC_STEP_TRAPS_MAX 28
+
+/* Load-and-reserve sequences: gdb looks at as many instructions */
+#define PPC_STEP_SEQUENCE_MAX 17
+#define PPC_STEP_EXITS_MAX 4
 
 /**
  * PPCStepPlan: how to take this step
@@ -118,8 +128,12 @@ typedef struct PPCStepTrapAt {
  * @hide_trace: MSR[SE] and MSR[BE] are cleared for it, the guest's own
  *     included: the Trace vector can't be trapped
  * @mask_ee: MSR[EE] is cleared for it
- * @hold_dec: the decrementer is kept from expiring during it
+ * @noirq: asynchronous interrupts are held back
  * @next: where it completes, meaningless unless @have_next
+ * @sequence: from a load-and-reserve, which @insn is, to the instruction
+ *     before @next, its store-conditional
+ * @nr_exits: how many of @exits are used
+ * @exits: where else a sequence is left, by branches
  */
 typedef struct PPCStepPlan {
     PPCStepInsn insn;
@@ -130,9 +144,12 @@ typedef struct PPCStepPlan {
     bool trace;
     bool hide_trace;
     bool mask_ee;
-    bool hold_dec;
+    bool noirq;
     bool have_next;
     uint64_t next;
+    bool sequence;
+    unsigned nr_exits;
+    uint64_t exits[PPC_STEP_EXITS_MAX];
 } PPCStepPlan;
 
 /**
@@ -160,6 +177,22 @@ const char *ppc_step_plan_make(PPCStepPlan *plan, const PPCStepRegs *regs,
 bool ppc_step_plan_untraced(PPCStepPlan *plan);
 
 /**
+ * ppc_step_plan_sequence() - step to behind the store-conditional
+ * @plan: a plan for a load-and-reserve with @run set, changed on success
+ * @words: the instruction and those behind it, in the byte order of MSR[LE]
+ * @nr: how many there are, at most PPC_STEP_SEQUENCE_MAX
+ *
+ * The sequence has one load-and-reserve, ends at the first store-conditional
+ * (Book II, 4.6.2), which has the same size, and has no branches but
+ * conditional ones forward.
+ *
+ * Returns: NULL, or a static string that says why this is no such sequence:
+ * the plan is then still good for the one instruction.
+ */
+const char *ppc_step_plan_sequence(PPCStepPlan *plan, const uint32_t *words,
+                                   unsigned nr);
+
+/**
  * ppc_step_plan_traps() - the addresses to trap
  * @plan: a plan with @run set
  * @ail: LPCR[AIL] as it is now
@@ -178,14 +211,28 @@ unsigned ppc_step_plan_traps(const PPCStepPlan *plan, uint8_t ail,
 uint64_t ppc_step_plan_enter_msr(const PPCStepPlan *plan);
 
 /**
+ * PPCStepEnd: what has become of a step
+ * @PPC_STEP_END_DONE: it is over
+ * @PPC_STEP_END_AGAIN: an asynchronous interrupt came before the instruction,
+ *     and has been undone: hold it back and step again
+ */
+typedef enum PPCStepEnd {
+    PPC_STEP_END_DONE,
+    PPC_STEP_END_AGAIN,
+} PPCStepEnd;
+
+/**
  * ppc_step_plan_finish() - put the registers right
  * @plan: the plan
  * @ail: LPCR[AIL] as it is now
  * @regs: at one of the traps on entry, what the guest would have on return;
  *     only pc, msr, srr0, srr1 and ctr are looked at and changed
+ * @undone: set to the vector of an asynchronous interrupt that was taken and
+ *     undone, otherwise to 0.  One that is no longer pending once it has been
+ *     taken is to be made pending again.
  */
-void ppc_step_plan_finish(const PPCStepPlan *plan, uint8_t ail,
-                          PPCStepRegs *regs);
+PPCStepEnd ppc_step_plan_finish(const PPCStepPlan *plan, uint8_t ail,
+                                PPCStepRegs *regs, uint32_t *undone);
 
 /**
  * ppc_step_plan_undo() - put the registers back, nothing having run

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 from bench import TRAP, Bench, Test, check, low_memory, pc_of
+from build import Image
 from rsp import Gdb, RspError
 
 HERE = Path(__file__).resolve().parent

@@ -69,6 +69,7 @@ static bool load_store(ModelCpu *cpu, uint32_t insn, bool *emulated)
         return false;
     }
     *emulated = phys == MODEL_MMIO;
+    cpu->reserved &= !*emulated;
     if (insn >> 26 == 36) {
         if (!*emulated) {
             model_poke(cpu, phys, r->gpr[rt]);
@@ -86,6 +87,70 @@ static bool privileged_ok(ModelCpu *cpu)
         return false;
     }
     return true;
+}
+
+#define XO_LWARX 20
+#define XO_STWCX 150
+
+static bool is_reservation(uint32_t insn)
+{
+    unsigned xo = insn >> 1 & 0x3ff;
+
+    return xo == XO_LWARX || xo == XO_STWCX;
+}
+
+/* There is none on MMIO */
+static bool load_reserve(ModelCpu *cpu, uint32_t insn)
+{
+    PPCStepRegs *r = &cpu->regs;
+    unsigned rt = insn >> 21 & 31, ra = insn >> 16 & 31, rb = insn >> 11 & 31;
+    uint64_t phys;
+
+    if (!access_ok(cpu, (ra ? r->gpr[ra] : 0) + r->gpr[rb], &phys)) {
+        return false;
+    }
+    g_assert(phys != MODEL_MMIO);
+    if ((insn >> 1 & 0x3ff) == XO_LWARX) {
+        r->gpr[rt] = peek(cpu, phys);
+        cpu->reserved = true;
+        cpu->reservation = phys;
+        return true;
+    }
+    r->cr &= 0x0fffffff;
+    if (cpu->reserved && cpu->reservation == phys) {
+        model_poke(cpu, phys, r->gpr[rt]);
+        r->cr |= 0x20000000;
+    }
+    cpu->reserved = false;
+    return true;
+}
+
+static void compare(PPCStepRegs *r, uint32_t insn)
+{
+    int32_t a = r->gpr[insn >> 16 & 31], b = (int16_t)insn;
+
+    r->cr = (r->cr & 0x0fffffff) |
+            (a < b ? 0x80000000 : a > b ? 0x40000000 : 0x20000000);
+}
+
+/* BO for CTR (16), for a CR bit being clear (4) or set (12) */
+static bool branch_taken(PPCStepRegs *r, uint32_t insn)
+{
+    unsigned bo = insn >> 21 & 31, bi = insn >> 16 & 31;
+    bool bit = r->cr << bi & 0x80000000;
+
+    if (bo == 16) {
+        return --r->ctr;
+    }
+    g_assert(bo == 4 || bo == 12);
+    return bit == (bo == 12);
+}
+
+/* H_CEDE: EE on, and wait.  Returns: false if that goes on */
+static bool cede(ModelCpu *cpu)
+{
+    cpu->regs.msr |= PPC_STEP_MSR_EE;
+    return cpu->pending_irq && !cpu->irq_held;
 }
 
 static void rfid(PPCStepRegs *r)
@@ -111,6 +176,9 @@ static bool execute(ModelCpu *cpu, uint32_t insn)
     bool emulated = false;
 
     switch (insn >> 26) {
+    case 11: /* cmpwi */
+        compare(r, insn);
+        break;
     case 14: /* addi */
         r->gpr[rt] = (insn >> 16 & 31 ? r->gpr[insn >> 16 & 31] : 0) +
                      (int16_t)insn;
@@ -128,15 +196,18 @@ static bool execute(ModelCpu *cpu, uint32_t insn)
         }
         next = target;
         break;
-    case 16: /* bdnz */
-        if (--r->ctr) {
+    case 16: /* bc */
+        if (branch_taken(r, insn)) {
             next = r->pc + (int16_t)(insn & 0xfffc);
         }
         break;
     case 17: /* sc */
         if (insn & 0x20) {
-            r->gpr[3] = 0;
-            r->pc = next;       /* hypercall: the hypervisor's work */
+            /* hypercall: the hypervisor's work */
+            if (r->gpr[3] != MODEL_H_CEDE || cede(cpu)) {
+                r->gpr[3] = 0;
+                r->pc = next;
+            }
             return false;
         }
         interrupt(cpu, 0xc00, next);
@@ -151,6 +222,12 @@ static bool execute(ModelCpu *cpu, uint32_t insn)
         }
         return false;
     case 31:
+        if (is_reservation(insn)) {
+            if (!load_reserve(cpu, insn)) {
+                return false;
+            }
+            break;
+        }
         if (!privileged_ok(cpu)) {
             return false;
         }
@@ -210,19 +287,27 @@ void model_reference_step(ModelCpu *cpu)
 
 ModelExit model_run(ModelCpu *cpu, unsigned limit)
 {
+    ModelExit why = MODEL_EXIT_LIMIT;
+
     while (limit--) {
         uint64_t phys;
 
-        if (cpu->pending_irq && cpu->regs.msr & PPC_STEP_MSR_EE) {
+        if (cpu->pending_irq && !cpu->irq_held &&
+            cpu->regs.msr & PPC_STEP_MSR_EE) {
             cpu->pending_irq = false;
-            interrupt(cpu, 0x900, cpu->regs.pc);
+            interrupt(cpu, MODEL_IRQ, cpu->regs.pc);
         }
         if (fetch_ok(cpu, &phys) && peek(cpu, phys) == MODEL_TRAP) {
-            return MODEL_EXIT_DEBUG;
+            why = MODEL_EXIT_DEBUG;
+            break;
         }
         model_reference_step(cpu);
+        if (cpu->irq_after && !--cpu->irq_after) {
+            cpu->pending_irq = true;
+        }
     }
-    return MODEL_EXIT_LIMIT;
+    cpu->reserved = false;
+    return why;
 }
 
 /* The accelerator */
@@ -274,6 +359,7 @@ static int place(void *vcpu, StepPlan *plan)
     PPCStepTrapAt traps[PPC_STEP_TRAPS_MAX];
     unsigned nr = ppc_step_plan_traps(&cpu->plan, cpu->regs.lpcr_ail, traps);
 
+    plan->reason = NULL;
     plan->nr_traps = 0;
     for (unsigned i = 0; i < nr; i++) {
         StepTrap *trap = &plan->traps[plan->nr_traps];
@@ -281,9 +367,11 @@ static int place(void *vcpu, StepPlan *plan)
 
         if (!resolve(cpu, traps[i].pc, traps[i].ir, &trap->addr)) {
             if (!next) {
+                plan->reason = "a vector is not mapped";
                 return -EFAULT;
             }
         } else if (touches(cpu, trap->addr)) {
+            plan->reason = "the instruction accesses the trap";
             if (traps[i].kind == PPC_STEP_TRAP_TRACE) {
                 return ppc_step_plan_untraced(&cpu->plan) ?
                        place(vcpu, plan) : -ENOTSUP;
@@ -291,6 +379,7 @@ static int place(void *vcpu, StepPlan *plan)
             if (next && !cpu->plan.trace) {
                 return -ENOTSUP;
             }
+            plan->reason = NULL;
         } else {
             trap->pc = traps[i].pc;
             plan->nr_traps++;
@@ -299,30 +388,69 @@ static int place(void *vcpu, StepPlan *plan)
     return 0;
 }
 
+/* Returns: how many words from the instruction on can be fetched */
+static unsigned fetch(ModelCpu *cpu, uint32_t *words, unsigned max)
+{
+    unsigned nr;
+
+    for (nr = 0; nr < max; nr++) {
+        uint64_t phys;
+
+        if (!resolve(cpu, cpu->regs.pc + 4 * nr,
+                     cpu->regs.msr & PPC_STEP_MSR_IR, &phys) ||
+            phys == MODEL_MMIO) {
+            break;
+        }
+        memcpy(&words[nr], cpu->mem + phys, 4);
+        breakpoint_set_restore(cpu->traps, phys, &words[nr], 4);
+        words[nr] = GUINT32_FROM_BE(words[nr]);
+    }
+    return nr;
+}
+
+static int plan_sequence(ModelCpu *cpu, StepPlan *p, const uint32_t *words,
+                         unsigned nr)
+{
+    PPCStepPlan one = cpu->plan;
+    int ret;
+
+    /* A guest that traces itself wants to see each of them */
+    if (!cpu->one_by_one && cpu->plan.insn.cls == PPC_STEP_LARX &&
+        !(cpu->regs.msr & (PPC_STEP_MSR_SE | PPC_STEP_MSR_BE)) &&
+        !ppc_step_plan_sequence(&cpu->plan, words, nr)) {
+        ret = place(cpu, p);
+        if (!ret) {
+            return 0;
+        }
+        cpu->plan = one;
+    }
+    return place(cpu, p);
+}
+
 static int plan(void *vcpu, StepPlan *p)
 {
     ModelCpu *cpu = vcpu;
-    uint32_t words[2] = { 0, 0 };
-    uint64_t phys;
+    uint32_t words[PPC_STEP_SEQUENCE_MAX] = { 0 };
+    unsigned nr;
     int ret = accel_call(cpu);
 
+    p->reason = "the registers can't be read";
     if (ret) {
         return ret;
     }
-    if (resolve(cpu, cpu->regs.pc, cpu->regs.msr & PPC_STEP_MSR_IR, &phys)) {
+    nr = fetch(cpu, words, G_N_ELEMENTS(words));
+    if (nr) {
         p->has_insn = true;
-        p->insn_addr = phys;
-        memcpy(words, cpu->mem + phys, 4);
-        breakpoint_set_restore(cpu->traps, phys, words, 4);
-        words[0] = GUINT32_FROM_BE(words[0]);
+        resolve(cpu, cpu->regs.pc, cpu->regs.msr & PPC_STEP_MSR_IR,
+                &p->insn_addr);
     }
-    p->reason = ppc_step_plan_make(&cpu->plan, &cpu->regs,
-                                   p->has_insn ? words : NULL, cpu->noirq);
+    p->reason = ppc_step_plan_make(&cpu->plan, &cpu->regs, nr ? words : NULL,
+                                   cpu->noirq);
     if (p->reason) {
         return -ENOTSUP;
     }
     p->run = cpu->plan.run;
-    return p->run ? place(vcpu, p) : 0;
+    return p->run ? plan_sequence(cpu, p, words, nr) : 0;
 }
 
 static int enter(void *vcpu, StepPlan *p)
@@ -330,9 +458,11 @@ static int enter(void *vcpu, StepPlan *p)
     ModelCpu *cpu = vcpu;
     int ret = accel_call(cpu);
 
-    if (!ret && p->run) {
+    if (ret) {
+        p->reason = "the registers can't be written";
+    } else if (p->run) {
         cpu->regs.msr = ppc_step_plan_enter_msr(&cpu->plan);
-    } else if (!ret) {
+    } else {
         cpu->regs = cpu->plan.after;
     }
     return ret;
@@ -341,12 +471,20 @@ static int enter(void *vcpu, StepPlan *p)
 static int finish(void *vcpu, StepPlan *p, uint64_t pc)
 {
     ModelCpu *cpu = vcpu;
+    uint32_t undone;
     int ret = accel_call(cpu);
 
-    if (!ret) {
-        g_assert_cmphex(pc, ==, cpu->regs.pc);
-        ppc_step_plan_finish(&cpu->plan, cpu->regs.lpcr_ail, &cpu->regs);
+    if (ret) {
+        return ret;
     }
+    g_assert_cmphex(pc, ==, cpu->regs.pc);
+    ret = ppc_step_plan_finish(&cpu->plan, cpu->regs.lpcr_ail, &cpu->regs,
+                               &undone) == PPC_STEP_END_AGAIN;
+    if (undone) {
+        g_assert_cmphex(undone, ==, MODEL_IRQ);
+        cpu->pending_irq = true;
+    }
+    cpu->irq_held = ret;
     return ret;
 }
 
@@ -357,6 +495,7 @@ static int undo(void *vcpu, StepPlan *p)
 
     if (!ret) {
         ppc_step_plan_undo(&cpu->plan, &cpu->regs);
+        cpu->irq_held = false;
     }
     return ret;
 }

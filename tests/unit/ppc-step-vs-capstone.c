@@ -14,10 +14,10 @@
  *                             [--opcode OP [--stride K]]
  *
  * Compares class, branch (source, target, condition, LK), the MSR and SRRn
- * moves and whether it is a load or store.  --opcode walks all words of one
- * primary opcode, otherwise there are N random words and a stride sample of
- * opcodes 19 and 31.  Wherever the two differ there must be a reason in
- * @gaps, and the words of each reason are counted.
+ * moves, whether it may change translation and whether it is a load or store.
+ * --opcode walks all words of one primary opcode, otherwise there are N random
+ * words and a stride sample of opcodes 19 and 31.  Wherever the two differ
+ * there must be a reason in @gaps, and the words of each reason are counted.
  */
 
 #define ADDRESS 0x100000000ull
@@ -317,6 +317,15 @@ static bool same_branch(uint32_t word, const PPCStepInsn *insn, int *gap)
     return false;
 }
 
+/* May it change translation beside MSR?  Of what both know */
+static bool capstone_context(const char *m, const char *ops)
+{
+    static const char *const names[] = { "mtpid", "mtpidr", NULL };
+
+    return capstone_class(m, ops) == PPC_STEP_HCALL || one_of(m, names) ||
+           (!strcmp(m, "mtspr") && g_ascii_strtoull(ops, NULL, 0) == 48);
+}
+
 /* The register operand, r0 to r31 */
 static int capstone_reg(const char *ops)
 {
@@ -335,6 +344,7 @@ static bool same(uint32_t word, const PPCStepInsn *insn, int *gap)
         return last_number(cs->op_str) == insn->spr;
     }
     if (capstone_class(m, cs->op_str) != insn->cls ||
+        capstone_context(m, cs->op_str) != insn->context ||
         is_load_store(m) != data) {
         return false;
     }

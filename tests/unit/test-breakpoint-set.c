@@ -15,14 +15,23 @@ typedef struct Memory {
     unsigned reads, writes;
     uint64_t bad;           /* the address that misbehaves */
     bool fail_read, fail_write, drop_write;
+    uint32_t fails;         /* bit n: the access after n others fails */
 } Memory;
+
+static bool fails_now(Memory *m)
+{
+    bool now = m->fails & 1;
+
+    m->fails >>= 1;
+    return now;
+}
 
 static int mem_read(void *opaque, uint64_t addr, void *buf, size_t len)
 {
     Memory *m = opaque;
 
     m->reads++;
-    if (m->fail_read && addr == m->bad) {
+    if (fails_now(m) || (m->fail_read && addr == m->bad)) {
         return -EIO;
     }
     memcpy(buf, m->bytes + addr, len);
@@ -34,7 +43,7 @@ static int mem_write(void *opaque, uint64_t addr, const void *buf, size_t len)
     Memory *m = opaque;
 
     m->writes++;
-    if (m->fail_write && addr == m->bad) {
+    if (fails_now(m) || (m->fail_write && addr == m->bad)) {
         return -EACCES;
     }
     if (!m->drop_write || addr != m->bad) {
@@ -205,6 +214,52 @@ static void test_write_dropped(Fixture *f, gconstpointer data)
     failing(f, &f->m->drop_write, -EFAULT);
 }
 
+/* What the set says of an address is so, whatever has failed */
+static void apply_and_look(Fixture *f, uint32_t fails)
+{
+    const uint8_t *bytes = f->m->bytes + 0x700;
+    int ret;
+
+    f->m->fails = fails;
+    ret = APPLY();
+    f->m->fails = 0;
+    g_assert_true(ret == 0 || fails);
+    switch (STATE(0x700)) {
+    case BREAKPOINT_SET:
+        g_assert_cmpmem(bytes, 4, trap, 4);
+        break;
+    case BREAKPOINT_CLEARED:
+        g_assert_cmpmem(bytes, 4, f->pristine->bytes + 0x700, 4);
+        break;
+    default:
+        g_assert_cmpint(ret, !=, 0);
+    }
+}
+
+/* Set, cleared and set again with any of the accesses failing */
+static void test_each_access_fails(Fixture *f, gconstpointer data)
+{
+    /*
+     * At most six accesses to set it, three in and three out if that failed;
+     * three to clear it; and perhaps both
+     */
+    for (uint32_t n = 0; n < 1 << 18; n++) {
+        ADD(0x700);
+        apply_and_look(f, n & 63);
+        DEL(0x700);
+        apply_and_look(f, n >> 6 & 7);
+        ADD(0x700);
+        apply_and_look(f, n >> 9);
+        g_assert_cmpint(APPLY(), ==, 0);
+        apply_and_look(f, 0);
+        g_assert_cmpint(STATE(0x700), ==, BREAKPOINT_SET);
+        DEL(0x700);
+        apply_and_look(f, 0);
+        g_assert_cmpint(STATE(0x700), ==, BREAKPOINT_CLEARED);
+    }
+    assert_untouched(f);
+}
+
 /* The guest writes over a trap, wholly or in part: its bytes stay */
 static void test_overwritten(Fixture *f, gconstpointer data)
 {
@@ -315,6 +370,7 @@ int main(int argc, char **argv)
     TEST(write_fails);
     TEST(read_fails);
     TEST(write_dropped);
+    TEST(each_access_fails);
     TEST(overwritten);
     TEST(restore);
     TEST(many);

@@ -151,6 +151,91 @@ static void test_class(void)
 }
 
 /*
+ * What may change translation beside MSR: the process, the SLB, a hypercall,
+ * and whatever is not known.
+ */
+static const struct {
+    uint32_t word;
+    uint32_t suffix;
+    bool context;
+} context_cases[] = {
+    { 0x7cb00ba6, 0, true },                /* mtspr PIDR,r5 */
+    { 0x7cb00ba7, 0, true },                /* reserved bit */
+    { 0x44000022, 0, true },                /* sc 1 */
+    { 0x44000042, 0, true },                /* sc 2 */
+    { 0x7c602324, 0, true },                /* slbmte r3,r4 */
+    { 0x7c001b64, 0, true },                /* slbie r3 */
+    { 0x7c0003e4, 0, true },                /* slbia */
+    { 0x7c6023a4, 0, true },                /* slbieg r3,r4 */
+    { 0x7c0002a4, 0, true },                /* slbsync */
+    { 0x7c801a64, 0, true },                /* tlbie r3,r4 */
+    { 0x7c001a24, 0, true },                /* tlbiel r3 */
+    { 0x4c000224, 0, true },                /* hrfid */
+    { 0x00000000, 0, true },
+    { 0x14000000, 0, true },                /* opcode 5 */
+    { 0x44000000, 0, true },                /* neither sc nor scv */
+    { 0x04800000, 0xe4230010, true },       /* prefixed, subtype 1 */
+    { 0x06000000, 0x84230010, true },       /* prefixed, no such suffix */
+    { 0x07900000, 0xe8000000, true },
+
+    { 0x60000000, 0, false },               /* nop */
+    { 0x38210010, 0, false },               /* addi */
+    { 0x80610000, 0, false },               /* lwz */
+    { 0xf8610008, 0, false },               /* std */
+    { 0xc8210000, 0, false },               /* lfd */
+    { 0x7c232698, 0, false },               /* lxvd2x */
+    { 0x7c232798, 0, false },               /* stxvd2x */
+    { 0xf4230019, 0, false },               /* lxv */
+    { 0x18430021, 0, false },               /* stxvp */
+    { 0xf0221800, 0, false },               /* xsaddsp */
+    { 0x7c2320ce, 0, false },               /* lvx */
+    { 0x7c0327ec, 0, false },               /* dcbz */
+    { 0x7ca01828, 0, false },               /* lwarx */
+    { 0x7cc0192d, 0, false },               /* stwcx. */
+    { 0x7c20060c, 0, false },               /* copy */
+    { 0x44000002, 0, false },               /* sc */
+    { 0x44000001, 0, false },               /* scv 0 */
+    { 0x48000010, 0, false },               /* b */
+    { 0x4e800020, 0, false },               /* blr */
+    { 0x4c000024, 0, false },               /* rfid: MSR is another matter */
+    { 0x7ca00164, 0, false },               /* mtmsrd */
+    { 0x7cba03a6, 0, false },               /* mtspr SRR0 */
+    { 0x7c6903a6, 0, false },               /* mtctr */
+    { 0x7c700aa6, 0, false },               /* mfspr PIDR */
+    { 0x7c0004ac, 0, false },               /* sync */
+    { 0x04000000, 0xe4640010, false },      /* pld */
+    { 0x04000000, 0xc8230010, false },      /* plxv */
+    { 0x06000000, 0x38630001, false },      /* paddi */
+    { 0x05000000, 0x80000000, false },      /* xxsplti32dx */
+    { 0x07000000, 0x00000000, false },      /* pnop */
+};
+
+static void test_context(void)
+{
+    int wrong = 0;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(context_cases); i++) {
+        uint32_t word = context_cases[i].word;
+        bool want = context_cases[i].context;
+
+        if (decode2(word, context_cases[i].suffix).context != want) {
+            g_test_message("%08x %08x: context should be %d", word,
+                           context_cases[i].suffix, want);
+            wrong++;
+        }
+    }
+    g_assert_cmpint(wrong, ==, 0);
+    /* Of all SPRs one, and to write it (Book III, 5.4.4 and 6.7.1) */
+    for (uint32_t spr = 0; spr < 1024; spr++) {
+        uint32_t field = (spr & 31) << 16 | (spr >> 5) << 11;
+
+        g_assert_true(decode(0x7ca003a6 | field).context == (spr == 48));
+        g_assert_false(decode(0x7ca002a6 | field).context);
+        g_assert_false(decode(0x7ca002e6 | field).context);     /* mftb */
+    }
+}
+
+/*
  * Book I, 2.4, the table of BO encodings: what it takes to branch.  z bits
  * (hints and ignored ones) are enumerated by the mask.
  */
@@ -507,6 +592,20 @@ typedef struct Counts {
     uint64_t broken;
 } Counts;
 
+/* An unknown word may raise all interrupts, and has no address */
+static bool check_context(uint32_t word, const PPCStepInsn *insn)
+{
+    bool mtpidr = (word & 0xfc1ffffe) == 0x7c100ba6;
+    bool unknown = insn->cls == PPC_STEP_PLAIN && !insn->mem &&
+                   insn->interrupts == ALL;
+
+    if (insn->length == 8) {
+        return unknown || !insn->context;
+    }
+    return insn->context == (mtpidr || unknown ||
+                             insn->cls == PPC_STEP_HCALL);
+}
+
 static bool check_invariants(uint32_t word, const PPCStepInsn *insn)
 {
     bool prefix = word >> 26 == 1;
@@ -516,7 +615,8 @@ static bool check_invariants(uint32_t word, const PPCStepInsn *insn)
         prefix != ppc_step_is_prefix(word) ||
         insn->cls >= PPC_STEP_CLASS_MAX ||
         (insn->interrupts & FX) != FX ||
-        insn->interrupts & ~PPC_STEP_INT_ALL) {
+        insn->interrupts & ~PPC_STEP_INT_ALL ||
+        !check_context(word, insn)) {
         return false;
     }
     if (insn->mem &&
@@ -691,6 +791,7 @@ int main(int argc, char **argv)
 
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ppc/step-decode/class", test_class);
+    g_test_add_func("/ppc/step-decode/context", test_context);
     g_test_add_func("/ppc/step-decode/successor/bc", test_successor_bc);
     g_test_add_func("/ppc/step-decode/successor/b", test_successor_b);
     g_test_add_func("/ppc/step-decode/successor/next", test_successor_next);

@@ -37,6 +37,12 @@
 #define B_16    0x48000010
 #define BL_M8   0x4bfffff9
 
+#define LWARX   0x7ca01828      /* lwarx r5,0,r3 */
+#define STWCX   0x7cc0192d      /* stwcx. r6,0,r3 */
+#define CMPW    0x7c053000
+#define BNE(d)  (0x40820000u | ((d) & 0xfffc))
+#define PC      0x100000
+
 static PPCStepRegs regs_at(uint64_t pc, uint64_t msr, uint8_t ail)
 {
     PPCStepRegs r = {
@@ -68,6 +74,16 @@ static bool traps_at(const PPCStepPlan *plan, uint8_t ail, uint64_t pc)
         }
     }
     return false;
+}
+
+/* A trap that ends the step without an asynchronous interrupt being undone */
+static void finish(const PPCStepPlan *plan, uint8_t ail, PPCStepRegs *regs)
+{
+    uint32_t undone = 0xdead;
+
+    g_assert_cmpint(ppc_step_plan_finish(plan, ail, regs, &undone), ==,
+                    PPC_STEP_END_DONE);
+    g_assert_cmphex(undone, ==, 0);
 }
 
 /*
@@ -120,17 +136,142 @@ static void test_noirq(void)
     g_assert_true(traps_at(&without, 0, 0x900));
     g_assert_true(traps_at(&without, 0, 0x500));
     g_assert_true(traps_at(&without, 0, 0xa00));
-    g_assert_false(with.hold_dec);
+    g_assert_true(with.noirq);
+    g_assert_false(without.noirq);
 
     /* rfid and hrfid set EE with PR (4.3.1): another way is needed there */
     r = regs_at(0x100000, SF | EE | PR | IR | DR, 0);
     with = plan_for(NOP, &r, true);
     g_assert_cmphex(ppc_step_plan_enter_msr(&with), ==, r.msr | SE);
-    g_assert_true(with.hold_dec);
+    g_assert_true(with.noirq);
+    g_assert_false(with.mask_ee);
     g_assert_true(traps_at(&with, 0, 0x500));
     g_assert_true(traps_at(&with, 0, 0x900));
+    g_assert_true(traps_at(&with, 0, 0xa00));
+    g_assert_true(traps_at(&with, 0, 0xf00));
     without = plan_for(NOP, &r, false);
-    g_assert_false(without.hold_dec);
+    g_assert_false(without.noirq);
+}
+
+/* The registers at @vector, coming from @srr0 with @msr (7.2.1, 7.4) */
+static PPCStepRegs regs_in(uint32_t vector, uint8_t ail, uint64_t srr0,
+                           uint64_t msr)
+{
+    bool high = ail == 3 && msr & IR && msr & DR;
+    PPCStepRegs r = regs_at(vector + (high ? 0xc000000000004000 : 0),
+                            SF | ME | (high ? IR | DR : 0), ail);
+
+    r.srr0 = srr0;
+    r.srr1 = msr;
+    return r;
+}
+
+/* All that an interrupt changes is as it was, or says where it came */
+static void assert_undone(const PPCStepPlan *plan, PPCStepRegs at,
+                          uint32_t vector, uint64_t pc, uint64_t msr)
+{
+    uint32_t undone = 0;
+    PPCStepEnd end = ppc_step_plan_finish(plan, at.lpcr_ail, &at, &undone);
+
+    g_assert_cmpint(end, ==, pc == plan->before.pc ? PPC_STEP_END_AGAIN :
+                                                     PPC_STEP_END_DONE);
+    g_assert_cmphex(undone, ==, vector);
+    g_assert_cmphex(at.pc, ==, pc);
+    g_assert_cmphex(at.msr, ==, msr);
+    g_assert_cmphex(at.srr0, ==, 0x1111);
+    g_assert_cmphex(at.srr1, ==, 0x2222);
+    g_assert_cmphex(at.ctr, ==, 0x4440);
+    g_assert_cmphex(at.lr, ==, 0x3330);
+}
+
+/* An asynchronous interrupt in problem state: as if it had not come */
+static void test_undone(void)
+{
+    static const uint32_t vectors[] = { 0x500, 0x900, 0xa00 };
+    static const uint64_t own[] = { 0, SE, BE, SE | BE };
+    static const uint32_t insns[] = { NOP, LWZ, B_16, SC, RFID, 0 };
+
+    for (unsigned n = 0; n < 3 * 4 * 6 * 2; n++) {
+        uint32_t vector = vectors[n % 3], insn = insns[n / 3 % 6];
+        uint8_t ail = n / 18 % 2 ? 3 : 0;
+        uint64_t msr = SF | ME | EE | PR | IR | DR | RI | own[n / 36];
+        PPCStepRegs r = regs_at(PC, msr, ail);
+        PPCStepPlan p = plan_for(insn, &r, true);
+        uint64_t entered = ppc_step_plan_enter_msr(&p);
+        PPCStepRegs at = regs_in(vector, ail, PC, entered);
+
+        g_assert_true(traps_at(&p, ail, at.pc));
+        assert_undone(&p, at, vector, PC, msr);
+        /* what SRR1 may say of the interrupt is reserved in MSR */
+        at.srr1 |= 0x783f0000;
+        assert_undone(&p, at, vector, PC, msr);
+        /* one that the hypervisor has emulated comes without being traced */
+        assert_undone(&p, regs_in(vector, ail, PC + 4, entered), vector,
+                      PC + 4, msr);
+
+        /* NOIRQ not asked for: it ends the step, and is the guest's */
+        p = plan_for(insn, &r, false);
+        at = regs_in(vector, ail, PC, ppc_step_plan_enter_msr(&p));
+        finish(&p, ail, &at);
+        g_assert_cmphex(at.pc & 0xfff, ==, vector);
+        g_assert_cmphex(at.srr0, ==, PC);
+        g_assert_cmphex(at.srr1, ==, msr);
+    }
+}
+
+/* Interrupts that are not held back: none of these is undone */
+static void test_not_undone(void)
+{
+    static const uint32_t vectors[] = {
+        0x100, 0x200, 0x300, 0x380, 0x400, 0x480, 0x600, 0x700, 0x800, 0xf00,
+        0xf60,
+    };
+    uint64_t msr = SF | ME | EE | PR | IR | DR | RI;
+
+    for (unsigned n = 0; n < 2 * G_N_ELEMENTS(vectors); n++) {
+        uint32_t vector = vectors[n / 2];
+        uint8_t ail = n % 2 ? 3 : 0;
+        PPCStepRegs r = regs_at(PC, msr, ail);
+        PPCStepPlan p = plan_for(LFD, &r, true);
+        PPCStepRegs at = regs_in(vector, ail, PC, msr | SE);
+
+        if (vector < 0x300) {
+            at.pc = vector;         /* real mode (2.2, LPCR[AIL]) */
+        }
+        finish(&p, ail, &at);
+        g_assert_cmphex(at.pc & 0xfff, ==, vector);
+        g_assert_cmphex(at.srr0, ==, PC);
+        g_assert_cmphex(at.srr1, ==, msr);
+    }
+}
+
+/*
+ * scv leaves EE on (4.3.1), so that one may come before the handler's first
+ * instruction; H_CEDE sets EE, so that one comes behind it
+ */
+static void test_undone_behind(void)
+{
+    PPCStepRegs r = regs_at(PC, SF | ME | EE | PR | IR | DR, 0);
+    PPCStepPlan p = plan_for(SCV3, &r, true);
+    uint64_t msr = SF | ME | EE;
+
+    assert_undone(&p, regs_in(0x900, 0, 0x17060, msr), 0x900, 0x17060, msr);
+    r.lpcr_ail = 3;
+    p = plan_for(SCV3, &r, true);
+    msr = SF | ME | EE | IR | DR;
+    assert_undone(&p, regs_in(0x500, 3, 0xc000000000003060, msr), 0x500,
+                  0xc000000000003060, msr);
+
+    for (int ail = 0; ail <= 3; ail += 3) {
+        r = regs_at(PC, SF | ME | IR | DR | RI, ail);
+        r.gpr[3] = 0xe0;
+        p = plan_for(SC1, &r, true);
+        assert_undone(&p, regs_in(0x900, ail, PC + 4, r.msr | EE), 0x900,
+                      PC + 4, r.msr | EE);
+        r.msr |= EE;
+        p = plan_for(SC1, &r, true);
+        assert_undone(&p, regs_in(0x500, ail, PC, r.msr), 0x500, PC, r.msr);
+    }
 }
 
 /* sc 0, sc 1 and scv (Book III, 4.3.1) */
@@ -147,7 +288,7 @@ static void test_system_calls(void)
     at = regs_at(0xc000000000004c00, SF | IR | DR, 3);
     at.srr0 = 0x100004;
     at.srr1 = SF | IR | DR | PR | EE;
-    ppc_step_plan_finish(&p, 3, &at);
+    finish(&p, 3, &at);
     g_assert_cmphex(at.srr1, ==, SF | IR | DR | PR | EE);
     g_assert_cmphex(at.msr, ==, SF | IR | DR);
     g_assert_cmphex(at.srr0, ==, 0x100004);
@@ -158,7 +299,7 @@ static void test_system_calls(void)
     at = regs_at(0xc000000000003060, SF | IR | DR | EE, 3);
     at.ctr = SF | IR | DR | PR | EE;
     at.lr = 0x100004;
-    ppc_step_plan_finish(&p, 3, &at);
+    finish(&p, 3, &at);
     g_assert_cmphex(at.ctr, ==, SF | IR | DR | PR | EE);
     g_assert_cmphex(at.msr, ==, SF | IR | DR | EE);
     g_assert_cmphex(at.srr1, ==, 0x2222);
@@ -168,13 +309,13 @@ static void test_system_calls(void)
     p = plan_for(SCV3, &r, true);
     at = regs_at(0xc000000000003060, SF | IR | DR, 3);
     at.ctr = SF | IR | DR;
-    ppc_step_plan_finish(&p, 3, &at);
+    finish(&p, 3, &at);
     g_assert_cmphex(at.ctr, ==, SF | IR | DR | EE);
     g_assert_cmphex(at.msr, ==, SF | IR | DR | EE);
     p = plan_for(SC, &r, true);
     at = regs_at(0xc000000000004c00, SF | IR | DR, 3);
     at.srr1 = SF | IR | DR;
-    ppc_step_plan_finish(&p, 3, &at);
+    finish(&p, 3, &at);
     g_assert_cmphex(at.srr1, ==, SF | IR | DR | EE);
     g_assert_cmphex(at.msr, ==, SF | IR | DR);
 
@@ -185,7 +326,7 @@ static void test_system_calls(void)
     g_assert_true(traps_at(&p, 0, 0x100004));
     g_assert_false(traps_at(&p, 0, 0xd00));
     at = regs_at(0x100004, SF, 0);
-    ppc_step_plan_finish(&p, 0, &at);
+    finish(&p, 0, &at);
     g_assert_cmphex(at.msr, ==, SF | EE);
 
     /* H_CEDE turns EE on, and waits for the interrupt that NOIRQ holds back */
@@ -195,7 +336,7 @@ static void test_system_calls(void)
     g_assert_false(p.mask_ee);
     g_assert_true(traps_at(&p, 0, 0x900));
     at = regs_at(0x100004, SF | EE, 0);
-    ppc_step_plan_finish(&p, 0, &at);
+    finish(&p, 0, &at);
     g_assert_cmphex(at.msr, ==, SF | EE);
 }
 
@@ -288,7 +429,7 @@ static void test_trace_undone(void)
 
     at.srr0 = 0x100004;
     at.srr1 = SF | ME | SE | RI | 0x783f0000;
-    ppc_step_plan_finish(&p, 0, &at);
+    finish(&p, 0, &at);
     g_assert_cmphex(at.pc, ==, 0x100004);
     g_assert_cmphex(at.msr, ==, SF | ME | EE | RI);
     g_assert_cmphex(at.srr0, ==, 0x1111);
@@ -304,7 +445,7 @@ static void test_fault(void)
 
     at.srr0 = 0x100000;
     at.srr1 = SF | ME | SE | RI;
-    ppc_step_plan_finish(&p, 0, &at);
+    finish(&p, 0, &at);
     g_assert_cmphex(at.pc, ==, 0x300);
     g_assert_cmphex(at.srr0, ==, 0x100000);
     g_assert_cmphex(at.srr1, ==, SF | ME | EE | RI);
@@ -319,7 +460,7 @@ static void test_guest_traces(void)
 
     at.srr0 = 0x100004;
     at.srr1 = SF | ME | SE;
-    ppc_step_plan_finish(&p, 0, &at);
+    finish(&p, 0, &at);
     g_assert_cmphex(at.pc, ==, 0xd00);
     g_assert_cmphex(at.srr0, ==, 0x100004);
     g_assert_cmphex(at.srr1, ==, SF | ME | SE);
@@ -336,14 +477,14 @@ static void test_guest_traces(void)
     at = regs_at(0xd00, SF | ME, 0);
     at.srr0 = 0x100004;
     at.srr1 = SF | ME | SE | BE;
-    ppc_step_plan_finish(&p, 0, &at);
+    finish(&p, 0, &at);
     g_assert_cmphex(at.pc, ==, 0x100004);
     g_assert_cmphex(at.msr, ==, SF | ME | BE);
     p = plan_for(B_16, &r, true);
     at = regs_at(0xd00, SF | ME, 0);
     at.srr0 = 0x100010;
     at.srr1 = SF | ME | SE | BE;
-    ppc_step_plan_finish(&p, 0, &at);
+    finish(&p, 0, &at);
     g_assert_cmphex(at.pc, ==, 0xd00);
     g_assert_cmphex(at.srr1, ==, SF | ME | BE);
 }
@@ -390,11 +531,368 @@ static void test_refused(void)
     g_assert_nonnull(ppc_step_plan_make(&p, &r, words, true));
 }
 
+/* Load-and-reserve sequences */
+
+static const char *sequence_of(PPCStepPlan *plan, const PPCStepRegs *regs,
+                               bool noirq, const uint32_t *words, unsigned nr)
+{
+    PPCStepPlan one = plan_for(words[0], regs, noirq);
+    const char *reason;
+
+    *plan = one;
+    reason = ppc_step_plan_sequence(plan, words, nr);
+    if (reason) {
+        /* still good for the one instruction */
+        g_assert_cmpmem(plan, sizeof(*plan), &one, sizeof(one));
+    } else {
+        PPCStepTrapAt traps[PPC_STEP_TRAPS_MAX];
+
+        g_assert_true(plan->sequence);
+        g_assert_true(plan->run);
+        g_assert_true(plan->have_next);
+        for (unsigned i = 0; i < ppc_step_plan_traps(plan, regs->lpcr_ail,
+                                                     traps); i++) {
+            uint64_t from = traps[i].pc - regs->pc;
+
+            if (!(regs->msr & SF)) {
+                from = (uint32_t)from;
+            }
+            /* Its own code has no trap */
+            g_assert_false(from < (uint32_t)(plan->next - regs->pc));
+            g_assert_cmpint(traps[i].kind, !=, PPC_STEP_TRAP_TRACE);
+        }
+    }
+    return reason;
+}
+
+#define SEQUENCE(plan, regs, ...) \
+    sequence_of(plan, regs, true, (const uint32_t []) { __VA_ARGS__ }, \
+                sizeof((const uint32_t []) { __VA_ARGS__ }) / 4)
+
+/* Book II, 4.6.2: the store-conditional has the load's size */
+static void test_sequence_sizes(void)
+{
+    static const uint32_t larx[] = {
+        0x7ca01868, 0x7ca018e8, LWARX, 0x7ca018a8, 0x7c801a28
+    };
+    static const uint32_t stcx[] = {
+        0x7cc01d6d, 0x7cc01dad, STWCX, 0x7cc019ad, 0x7c80196d
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(larx); i++) {
+        for (unsigned j = 0; j < G_N_ELEMENTS(stcx); j++) {
+            PPCStepRegs r = regs_at(PC, SF | ME | EE | RI, 0);
+            PPCStepPlan p;
+
+            if (i != j) {
+                g_assert_nonnull(SEQUENCE(&p, &r, larx[i], NOP, stcx[j]));
+                /* also if the right one follows */
+                g_assert_nonnull(SEQUENCE(&p, &r, larx[i], stcx[j], stcx[i]));
+                continue;
+            }
+            g_assert_null(SEQUENCE(&p, &r, larx[i], NOP, stcx[j], BNE(-8)));
+            g_assert_cmphex(p.next, ==, PC + 12);
+            g_assert_true(traps_at(&p, 0, PC + 12));
+            g_assert_cmphex(ppc_step_plan_enter_msr(&p), ==, SF | ME | RI);
+            /* the shortest, and the first of two */
+            g_assert_null(SEQUENCE(&p, &r, larx[i], stcx[j]));
+            g_assert_cmphex(p.next, ==, PC + 8);
+            g_assert_null(SEQUENCE(&p, &r, larx[i], stcx[j], stcx[j]));
+            g_assert_cmphex(p.next, ==, PC + 8);
+        }
+    }
+}
+
+static void test_sequence_length(void)
+{
+    uint32_t words[PPC_STEP_SEQUENCE_MAX + 1];
+    PPCStepRegs r = regs_at(PC, SF | ME | EE | RI, 0);
+    PPCStepPlan p;
+
+    g_assert_cmpuint(PPC_STEP_SEQUENCE_MAX, ==, 17);
+    words[0] = LWARX;
+    for (unsigned i = 1; i < G_N_ELEMENTS(words); i++) {
+        words[i] = NOP;
+    }
+    g_assert_nonnull(sequence_of(&p, &r, true, words, 17));
+    for (unsigned i = 1; i < 17; i++) {
+        words[i] = STWCX;
+        g_assert_null(sequence_of(&p, &r, true, words, 17));
+        g_assert_cmphex(p.next, ==, PC + 4 * i + 4);
+        /* not yet in the words that there are: the end of a page, say */
+        g_assert_nonnull(sequence_of(&p, &r, true, words, i));
+        words[i] = NOP;
+    }
+    words[17] = STWCX;
+    g_assert_nonnull(sequence_of(&p, &r, true, words, 17));
+}
+
+static void test_sequence_exits(void)
+{
+    PPCStepRegs r = regs_at(PC, SF | ME | EE | RI, 0);
+    PPCStepPlan p;
+    PPCStepTrapAt traps[PPC_STEP_TRAPS_MAX];
+    unsigned nr, at_next = 0;
+
+    /* compare and swap */
+    g_assert_null(SEQUENCE(&p, &r, LWARX, CMPW, BNE(12), STWCX, BNE(-16)));
+    g_assert_cmphex(p.next, ==, PC + 16);
+    g_assert_true(traps_at(&p, 0, PC + 16));
+    g_assert_true(traps_at(&p, 0, PC + 20));
+    /* to inside, to the store-conditional, and to behind it */
+    g_assert_null(SEQUENCE(&p, &r, LWARX, BNE(8), NOP, BNE(8), NOP, BNE(8),
+                           STWCX));
+    g_assert_cmphex(p.next, ==, PC + 28);
+    g_assert_cmpuint(p.nr_exits, ==, 0);
+    nr = ppc_step_plan_traps(&p, 0, traps);
+    for (unsigned i = 0; i < nr; i++) {
+        at_next += traps[i].kind == PPC_STEP_TRAP_NEXT;
+    }
+    g_assert_cmpuint(at_next, ==, 1);
+    /* the nearest outside, and as far as it goes; bdnz and bdzf */
+    g_assert_null(SEQUENCE(&p, &r, LWARX, BNE(12), 0x42007ffc, 0x40427ff8,
+                           STWCX));
+    g_assert_true(traps_at(&p, 0, PC + 20));
+    g_assert_true(traps_at(&p, 0, PC + 8 + 0x7ffc));
+    g_assert_true(traps_at(&p, 0, PC + 12 + 0x7ff8));
+    g_assert_false(traps_at(&p, 0, PC + 16));
+    /* there is room for so many */
+    g_assert_cmpuint(PPC_STEP_EXITS_MAX, ==, 4);
+    g_assert_null(SEQUENCE(&p, &r, LWARX, BNE(64), BNE(64), BNE(64), BNE(64),
+                           STWCX));
+    for (int i = 1; i <= 4; i++) {
+        g_assert_true(traps_at(&p, 0, PC + 4 * i + 64));
+    }
+    g_assert_nonnull(SEQUENCE(&p, &r, LWARX, BNE(64), BNE(64), BNE(64),
+                              BNE(64), BNE(64), STWCX));
+    /* Backwards out of it: not stepped as one, or it stops there */
+    if (!SEQUENCE(&p, &r, LWARX, CMPW, BNE(-64), STWCX)) {
+        g_assert_true(traps_at(&p, 0, PC + 8 - 64));
+    }
+}
+
+static void test_sequence_refused(void)
+{
+    static const struct {
+        const char *what;
+        uint32_t word;
+    } inside[] = {
+        { "b", B_16 }, { "bl", BL_M8 }, { "back to the first", BNE(-8) },
+        { "back to inside", BNE(-4) }, { "to itself", BNE(0) },
+        { "bnel", BNE(16) | 1 }, { "bnea", 0x40820102 },
+        { "bc always", 0x42800010 }, { "bnelr", 0x4c820020 },
+        { "blr", 0x4e800020 }, { "bnectr", 0x4c820420 },
+        { "lwarx", LWARX }, { "ldarx", 0x7ca018a8 },
+        { "sc", SC }, { "sc 1", SC1 }, { "scv", SCV3 },
+        { "rfid", RFID }, { "rfscv", RFSCV }, { "rfebb", 0x4c000124 },
+        { "mfmsr", MFMSR5 }, { "mtmsr", MTMSR5 }, { "mtmsrd", MTMSRD5 },
+        { "mtmsrd 1", MTMSRD5_1 }, { "mtspr SRR0", MTSRR0_5 },
+        { "mtspr PIDR", 0x7cb00ba6 }, { "slbmte", 0x7c602324 },
+        { "slbia", 0x7c0003e4 }, { "unknown", 0 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(inside); i++) {
+        PPCStepRegs r = regs_at(PC, SF | ME | EE | RI, 0);
+        PPCStepPlan p;
+
+        g_test_message("%s", inside[i].what);
+        g_assert_nonnull(SEQUENCE(&p, &r, LWARX, NOP, inside[i].word, NOP,
+                                  STWCX));
+    }
+}
+
+/* Prefixed instructions: the second word is not an instruction */
+static void test_sequence_prefixed(void)
+{
+    PPCStepRegs r = regs_at(PC, SF | ME | EE | RI, 0);
+    PPCStepPlan p;
+
+    g_assert_null(SEQUENCE(&p, &r, LWARX, 0x06000000, 0x38630001, STWCX));
+    g_assert_cmphex(p.next, ==, PC + 16);
+    g_assert_true(traps_at(&p, 0, PC + 16));
+    g_assert_null(SEQUENCE(&p, &r, LWARX, 0x04000000, 0xe4640010, BNE(12),
+                           STWCX));
+    g_assert_cmphex(p.next, ==, PC + 20);
+    g_assert_true(traps_at(&p, 0, PC + 24));
+    /* pnop, whatever follows */
+    g_assert_null(SEQUENCE(&p, &r, LWARX, 0x07000000, STWCX, NOP, STWCX));
+    g_assert_cmphex(p.next, ==, PC + 20);
+    g_assert_nonnull(SEQUENCE(&p, &r, LWARX, 0x07000000, STWCX, NOP));
+    /* half of one at the end */
+    g_assert_nonnull(SEQUENCE(&p, &r, LWARX, NOP, 0x06000000));
+}
+
+/* Addresses have 32 bits without SF (Book I, 1.10.3) */
+static void test_sequence_wraps(void)
+{
+    PPCStepRegs r = regs_at(0xfffffff8, ME | EE | RI, 0);
+    PPCStepPlan p;
+
+    g_assert_null(SEQUENCE(&p, &r, LWARX, STWCX));
+    g_assert_cmphex(p.next, ==, 0);
+    g_assert_null(SEQUENCE(&p, &r, LWARX, BNE(0x20), NOP, STWCX));
+    g_assert_cmphex(p.next, ==, 8);
+    g_assert_true(traps_at(&p, 0, 8));
+    g_assert_true(traps_at(&p, 0, 0x1c));
+    /* to inside, across the end */
+    g_assert_null(SEQUENCE(&p, &r, LWARX, BNE(8), NOP, STWCX));
+    g_assert_cmphex(p.next, ==, 8);
+    g_assert_false(traps_at(&p, 0, 4));
+    /* and back */
+    g_assert_nonnull(SEQUENCE(&p, &r, LWARX, NOP, BNE(-8), STWCX));
+    g_assert_nonnull(SEQUENCE(&p, &r, LWARX, NOP, NOP, BNE(-8), STWCX));
+    /* a branch forward out of it that wraps by itself */
+    r.pc = 0xffffff00;
+    g_assert_null(SEQUENCE(&p, &r, LWARX, BNE(0x100), STWCX));
+    g_assert_cmphex(p.next, ==, 0xffffff0c);
+    g_assert_true(traps_at(&p, 0, 4));
+    /* with SF none of this */
+    r = regs_at(0xfffffff8, SF | ME | EE | RI, 0);
+    g_assert_null(SEQUENCE(&p, &r, LWARX, BNE(0x20), NOP, STWCX));
+    g_assert_cmphex(p.next, ==, 0x100000008);
+    g_assert_true(traps_at(&p, 0, 0x10000001c));
+}
+
+/* Any of its instructions may raise what it may raise by itself */
+static void test_sequence_interrupts(void)
+{
+    static const struct {
+        uint32_t insn;
+        uint32_t vector;
+    } cases[] = {
+        { LFD, 0x800 }, { 0x7c2320ce, 0xf20 }, { 0xf0221800, 0xf40 },
+        { 0x7c232698, 0xf40 },
+    };
+    PPCStepRegs r = regs_at(PC, SF | ME | EE | RI, 0);
+    PPCStepPlan p;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_assert_null(SEQUENCE(&p, &r, LWARX, NOP, STWCX, cases[i].insn));
+        g_assert_false(traps_at(&p, 0, cases[i].vector));
+        g_assert_null(SEQUENCE(&p, &r, LWARX, cases[i].insn, STWCX));
+        g_assert_true(traps_at(&p, 0, cases[i].vector));
+        g_assert_true(traps_at(&p, 0, 0x300));
+        g_assert_true(traps_at(&p, 0, 0x600));
+        g_assert_true(traps_at(&p, 0, 0x700));
+        g_assert_false(traps_at(&p, 0, 0x900));
+        g_assert_false(traps_at(&p, 0, 0xd00));
+    }
+    /* The most traps that there can be */
+    r.msr |= PR | IR | DR;
+    g_assert_null(SEQUENCE(&p, &r, LWARX, BNE(64), BNE(64), BNE(64), BNE(64),
+                           LFD, 0xf0221800, 0x7c2320ce, STWCX));
+    for (uint32_t vector = 0x500; vector <= 0xf00; vector += 0x100) {
+        bool async = vector == 0x500 || vector == 0x900 || vector == 0xa00 ||
+                     vector == 0xf00;
+
+        g_assert_true(traps_at(&p, 0, vector) ==
+                      (async || (vector >= 0x600 && vector <= 0x800)));
+    }
+}
+
+/* A vector inside of the sequence: no trap there, or it is not one step */
+static void test_sequence_over_vector(void)
+{
+    static const uint64_t places[] = { 0xf8, 0x2f8, 0x2fc, 0x4f8, 0x8f8 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+        PPCStepRegs r = regs_at(places[i], SF | ME | EE | RI, 0);
+        PPCStepPlan p;
+        const uint32_t words[] = { LWARX, NOP, NOP, STWCX };
+
+        sequence_of(&p, &r, true, words, G_N_ELEMENTS(words));
+        sequence_of(&p, &r, false, words, G_N_ELEMENTS(words));
+    }
+}
+
+static void test_sequence_finish(void)
+{
+    uint64_t msr = SF | ME | EE | RI;
+    PPCStepRegs r = regs_at(PC, msr, 0), at;
+    PPCStepPlan p;
+
+    g_assert_null(SEQUENCE(&p, &r, LWARX, CMPW, BNE(12), STWCX));
+    /* behind it, and by the branch */
+    for (uint64_t pc = PC + 16; pc <= PC + 20; pc += 4) {
+        at = regs_at(pc, ppc_step_plan_enter_msr(&p), 0);
+        at.srr0 = 0x3333;
+        at.srr1 = 0x4444;
+        finish(&p, 0, &at);
+        g_assert_cmphex(at.pc, ==, pc);
+        g_assert_cmphex(at.msr, ==, msr);
+        g_assert_cmphex(at.srr0, ==, 0x3333);
+        g_assert_cmphex(at.srr1, ==, 0x4444);
+    }
+    /* an interrupt that the store-conditional raises is the guest's */
+    at = regs_in(0x300, 0, PC + 12, ppc_step_plan_enter_msr(&p));
+    finish(&p, 0, &at);
+    g_assert_cmphex(at.pc, ==, 0x300);
+    g_assert_cmphex(at.srr0, ==, PC + 12);
+    g_assert_cmphex(at.srr1, ==, msr);
+    /* cut short in the middle */
+    at = regs_at(PC + 8, ppc_step_plan_enter_msr(&p), 0);
+    ppc_step_plan_undo(&p, &at);
+    g_assert_cmphex(at.pc, ==, PC + 8);
+    g_assert_cmphex(at.msr, ==, msr);
+}
+
+/* An asynchronous interrupt in problem state: before, inside and behind */
+static void test_sequence_undone(void)
+{
+    uint64_t msr = SF | ME | EE | PR | IR | DR | RI;
+
+    for (int ail = 0; ail <= 3; ail += 3) {
+        PPCStepRegs r = regs_at(PC, msr, ail);
+        PPCStepPlan p;
+
+        g_assert_null(SEQUENCE(&p, &r, LWARX, CMPW, BNE(12), STWCX));
+        g_assert_cmphex(ppc_step_plan_enter_msr(&p), ==, msr);
+        for (uint64_t pc = PC; pc <= PC + 20; pc += 4) {
+            assert_undone(&p, regs_in(0x900, ail, pc, msr), 0x900, pc, msr);
+        }
+    }
+}
+
+/*
+ * A guest that traces itself: stepped one by one, or nothing is lost of what
+ * it has asked for
+ */
+static void test_sequence_guest_traces(void)
+{
+    static const uint64_t own[] = { SE, BE, SE | BE };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(own); i++) {
+        uint64_t msr = SF | ME | EE | RI | own[i];
+        PPCStepRegs r = regs_at(PC, msr, 0), at;
+        PPCStepPlan p;
+
+        if (SEQUENCE(&p, &r, LWARX, CMPW, BNE(12), STWCX)) {
+            continue;
+        }
+        g_assert_cmphex(ppc_step_plan_enter_msr(&p), ==, SF | ME | RI);
+        at = regs_at(PC + 4, SF | ME | RI, 0);
+        ppc_step_plan_undo(&p, &at);
+        g_assert_cmphex(at.msr, ==, msr);
+        for (uint64_t pc = PC + 16; pc <= PC + 20; pc += 4) {
+            /* by the branch, which BE traces as well (7.5.15) */
+            at = regs_at(pc, SF | ME | RI, 0);
+            finish(&p, 0, &at);
+            g_assert_cmphex(at.pc, ==, 0xd00);
+            g_assert_cmphex(at.msr, ==, SF | ME);
+            g_assert_cmphex(at.srr0, ==, pc);
+            g_assert_cmphex(at.srr1, ==, msr);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/step-plan/vectors", test_vectors);
     g_test_add_func("/step-plan/noirq", test_noirq);
+    g_test_add_func("/step-plan/undone", test_undone);
+    g_test_add_func("/step-plan/not-undone", test_not_undone);
+    g_test_add_func("/step-plan/undone-behind", test_undone_behind);
     g_test_add_func("/step-plan/system-calls", test_system_calls);
     g_test_add_func("/step-plan/emulated", test_emulated);
     g_test_add_func("/step-plan/rfid", test_rfid);
@@ -405,5 +903,19 @@ int main(int argc, char **argv)
     g_test_add_func("/step-plan/trace-handler", test_trace_handler);
     g_test_add_func("/step-plan/unmapped", test_unmapped);
     g_test_add_func("/step-plan/refused", test_refused);
+    g_test_add_func("/step-plan/sequence/sizes", test_sequence_sizes);
+    g_test_add_func("/step-plan/sequence/length", test_sequence_length);
+    g_test_add_func("/step-plan/sequence/exits", test_sequence_exits);
+    g_test_add_func("/step-plan/sequence/refused", test_sequence_refused);
+    g_test_add_func("/step-plan/sequence/prefixed", test_sequence_prefixed);
+    g_test_add_func("/step-plan/sequence/wraps", test_sequence_wraps);
+    g_test_add_func("/step-plan/sequence/interrupts",
+                    test_sequence_interrupts);
+    g_test_add_func("/step-plan/sequence/over-vector",
+                    test_sequence_over_vector);
+    g_test_add_func("/step-plan/sequence/finish", test_sequence_finish);
+    g_test_add_func("/step-plan/sequence/undone", test_sequence_undone);
+    g_test_add_func("/step-plan/sequence/guest-traces",
+                    test_sequence_guest_traces);
     return g_test_run();
 }

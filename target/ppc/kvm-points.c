@@ -1,0 +1,361 @@
+/*
+ * Hardware breakpoints and watchpoints under KVM HV
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <linux/kvm.h>
+#include "qemu/error-report.h"
+#include "gdbstub/enums.h"
+#include "system/kvm.h"
+#include "cpu.h"
+#include "cpu-models.h"
+#include "kvm_ppc.h"
+#include "kvm-points.h"
+
+enum { CIABR, DAWR0, DAWR1, NR_REGS };
+
+static const struct {
+    const char *name;
+    uint64_t addr_id;
+    uint64_t ctl_id;        /* 0: the address register has it all */
+} debug_regs[NR_REGS] = {
+    [CIABR] = { "CIABR", KVM_REG_PPC_CIABR, 0 },
+    [DAWR0] = { "DAWR0", KVM_REG_PPC_DAWR, KVM_REG_PPC_DAWRX },
+    [DAWR1] = { "DAWR1", KVM_REG_PPC_DAWR1, KVM_REG_PPC_DAWRX1 },
+};
+
+typedef struct RegValue {
+    uint64_t addr;
+    uint64_t ctl;
+} RegValue;
+
+typedef struct Point {
+    bool used;
+    vaddr addr;
+    vaddr len;
+    int type;
+    RegValue value;
+} Point;
+
+/* A point sits in the register whose index it has */
+static Point points[NR_REGS];
+static CPUWatchpoint hit;
+
+/* CIABR[62:63], Book III 10.3: in problem or in privileged state */
+#define CIABR_PRIV_MASK    3
+#define CIABR_PROBLEM      1
+#define CIABR_PRIVILEGED   2
+
+/* DAWRX, Book III 10.4.2 */
+#define DAWRX_MRD_SHIFT    10
+#define DAWRX_DW           0x40
+#define DAWRX_DR           0x20
+#define DAWRX_WTI          0x08
+#define DAWRX_PRIVILEGED   0x02
+#define DAWRX_PROBLEM      0x01
+#define DAWR_RANGE         512     /* not to be crossed */
+
+#define DSISR_DAWR_MATCH   PPC_BIT32(9)     /* DSISR[41] */
+#define SRR1_CIABR_MATCH   PPC_BIT(43)
+
+/* Registers of one vCPU; in its thread or while it does not run */
+
+static int read_reg(CPUState *cs, int n, RegValue *value)
+{
+    int ret = kvm_get_one_reg(cs, debug_regs[n].addr_id, &value->addr);
+
+    value->ctl = 0;
+    if (!ret && debug_regs[n].ctl_id) {
+        ret = kvm_get_one_reg(cs, debug_regs[n].ctl_id, &value->ctl);
+    }
+    return ret;
+}
+
+static int write_reg(CPUState *cs, int n, const RegValue *value)
+{
+    RegValue v = *value;
+    int ret = kvm_set_one_reg(cs, debug_regs[n].addr_id, &v.addr);
+
+    if (!ret && debug_regs[n].ctl_id) {
+        ret = kvm_set_one_reg(cs, debug_regs[n].ctl_id, &v.ctl);
+    }
+    return ret;
+}
+
+/* Is it set to match anything? */
+static bool reg_in_use(int n, const RegValue *value)
+{
+    return n == CIABR ? value->addr & CIABR_PRIV_MASK :
+                        value->ctl & (DAWRX_PRIVILEGED | DAWRX_PROBLEM);
+}
+
+static bool same_value(const RegValue *a, const RegValue *b)
+{
+    return a->addr == b->addr && a->ctl == b->ctl;
+}
+
+/* What the processor has */
+
+static unsigned nr_dawr(void)
+{
+    uint64_t pvr = POWERPC_CPU(first_cpu)->env.spr[SPR_PVR];
+
+    switch (pvr & CPU_POWERPC_POWER_SERVER_MASK) {
+    case CPU_POWERPC_POWER8_BASE:
+    case CPU_POWERPC_POWER8E_BASE:
+    case CPU_POWERPC_POWER8NVL_BASE:
+        return 1;
+    case CPU_POWERPC_POWER9_BASE:
+        /* It has one that may checkstop, and the host keeps it off */
+        return 0;
+    default:
+        return kvmppc_has_cap_dawr1() ? 2 : 1;
+    }
+}
+
+static int guest_uses(int n)
+{
+    CPUState *cs;
+
+    CPU_FOREACH(cs) {
+        RegValue value;
+        int ret = read_reg(cs, n, &value);
+
+        if (ret) {
+            error_report("can't read %s of CPU %d: %s", debug_regs[n].name,
+                         cs->cpu_index, strerror(-ret));
+            return ret;
+        }
+        if (reg_in_use(n, &value)) {
+            error_report("the guest itself uses %s of CPU %d; use a software "
+                         "breakpoint", debug_regs[n].name, cs->cpu_index);
+            return -EBUSY;
+        }
+    }
+    return 0;
+}
+
+static int find_point(vaddr addr, vaddr len, int type)
+{
+    for (int n = 0; n < NR_REGS; n++) {
+        Point *p = &points[n];
+
+        if (p->used && p->addr == addr && p->type == type &&
+            (type == GDB_BREAKPOINT_HW || p->len == len)) {
+            return n;
+        }
+    }
+    return -1;
+}
+
+static int choose_breakpoint(vaddr addr, RegValue *value)
+{
+    if (points[CIABR].used) {
+        error_report("there is one hardware breakpoint register, in use for "
+                     "0x%" PRIx64, (uint64_t)points[CIABR].addr);
+        return -ENOBUFS;
+    }
+    /* The privilege of the addresses that kernels use for themselves */
+    value->addr = (addr & ~(uint64_t)CIABR_PRIV_MASK) |
+                  (addr >> 60 == 0xc || addr < 0x8000 ? CIABR_PRIVILEGED :
+                                                        CIABR_PROBLEM);
+    return CIABR;
+}
+
+static int choose_watchpoint(vaddr addr, vaddr len, int type, RegValue *value)
+{
+    uint64_t first = addr & ~7ULL, last = (addr + len - 1) & ~7ULL;
+    unsigned nr = nr_dawr();
+
+    if (nr == 0) {
+        error_report("this processor has no watchpoint register that can be "
+                     "used");
+        return -ENOSYS;
+    }
+    if (len == 0 || first / DAWR_RANGE != last / DAWR_RANGE || last < first) {
+        error_report("a hardware watchpoint can't cross a multiple of %d "
+                     "bytes", DAWR_RANGE);
+        return -EINVAL;
+    }
+    value->addr = first;
+    value->ctl = (last - first) / 8 << DAWRX_MRD_SHIFT | DAWRX_WTI |
+                 DAWRX_PRIVILEGED | DAWRX_PROBLEM;
+    value->ctl |= type != GDB_WATCHPOINT_READ ? DAWRX_DW : 0;
+    value->ctl |= type != GDB_WATCHPOINT_WRITE ? DAWRX_DR : 0;
+    for (unsigned n = 0; n < nr; n++) {
+        if (!points[DAWR0 + n].used) {
+            return DAWR0 + n;
+        }
+    }
+    error_report("all %u hardware watchpoint registers are in use", nr);
+    return -ENOBUFS;
+}
+
+int kvmppc_point_insert(vaddr addr, vaddr len, int type)
+{
+    RegValue value = {};
+    int n, ret;
+
+    if (find_point(addr, len, type) >= 0) {
+        return -EEXIST;
+    }
+    n = type == GDB_BREAKPOINT_HW ? choose_breakpoint(addr, &value) :
+        choose_watchpoint(addr, len, type, &value);
+    if (n < 0) {
+        return n;
+    }
+    ret = guest_uses(n);
+    if (!ret) {
+        points[n] = (Point) { true, addr, len, type, value };
+    }
+    return ret;
+}
+
+int kvmppc_point_remove(vaddr addr, vaddr len, int type)
+{
+    int n = find_point(addr, len, type);
+
+    if (n < 0) {
+        return -ENOENT;
+    }
+    points[n].used = false;
+    return 0;
+}
+
+void kvmppc_points_remove_all(void)
+{
+    for (int n = 0; n < NR_REGS; n++) {
+        points[n].used = false;
+    }
+}
+
+bool kvmppc_points_any(void)
+{
+    return points[CIABR].used || points[DAWR0].used || points[DAWR1].used;
+}
+
+unsigned kvmppc_points_vectors(uint32_t *vectors)
+{
+    unsigned nr = 0;
+
+    if (points[CIABR].used) {
+        vectors[nr++] = 0xd00;
+    }
+    if (points[DAWR0].used || points[DAWR1].used) {
+        vectors[nr++] = 0x300;
+    }
+    return nr;
+}
+
+static void warn_guest_uses(CPUState *cs, int n)
+{
+    warn_report("the guest uses %s of CPU %d: the debugger's point at 0x%"
+                PRIx64 " does not work there", debug_regs[n].name,
+                cs->cpu_index, (uint64_t)points[n].addr);
+}
+
+static void set_point(CPUState *cs, int n)
+{
+    RegValue now;
+
+    if (n == CIABR && cs->singlestep_enabled) {
+        /* It would match what is stepped; where it goes gdb will see */
+        return;
+    }
+    if (!read_reg(cs, n, &now) && reg_in_use(n, &now)) {
+        warn_guest_uses(cs, n);
+        return;
+    }
+    write_reg(cs, n, &points[n].value);
+}
+
+static void unset_point(CPUState *cs, int n)
+{
+    static const RegValue off;
+    RegValue now;
+
+    if (read_reg(cs, n, &now)) {
+        return;
+    }
+    if (same_value(&now, &points[n].value)) {
+        write_reg(cs, n, &off);
+    } else if (reg_in_use(n, &now)) {
+        warn_guest_uses(cs, n);
+    }
+}
+
+static void set_all(CPUState *cs, bool on)
+{
+    for (int n = 0; n < NR_REGS; n++) {
+        if (points[n].used && on) {
+            set_point(cs, n);
+        } else if (points[n].used) {
+            unset_point(cs, n);
+        }
+    }
+}
+
+void kvmppc_points_run(bool running)
+{
+    CPUState *cs;
+
+    CPU_FOREACH(cs) {
+        set_all(cs, running);
+    }
+}
+
+void kvmppc_points_suspend(CPUState *cs, bool suspend)
+{
+    set_all(cs, !suspend);
+}
+
+static bool overlaps(const Point *p, uint64_t ea, unsigned size)
+{
+    return size == 0 || (ea < p->addr + p->len && p->addr < ea + size);
+}
+
+static KvmPpcMatch match_dawr(CPUState *cs, uint64_t ea, unsigned size)
+{
+    static const int flags[] = {
+        [GDB_WATCHPOINT_WRITE] = BP_MEM_WRITE,
+        [GDB_WATCHPOINT_READ] = BP_MEM_READ,
+        [GDB_WATCHPOINT_ACCESS] = BP_MEM_ACCESS,
+    };
+    KvmPpcMatch match = KVMPPC_MATCH_NONE;
+    uint64_t dar;
+    uint32_t dsisr;
+
+    if (kvm_get_one_reg(cs, KVM_REG_PPC_DSISR, &dsisr) ||
+        kvm_get_one_reg(cs, KVM_REG_PPC_DAR, &dar) ||
+        !(dsisr & DSISR_DAWR_MATCH)) {
+        return KVMPPC_MATCH_NONE;
+    }
+    for (int n = DAWR0; n < NR_REGS; n++) {
+        Point *p = &points[n];
+
+        if (!p->used || dar >= ((p->addr + p->len + 7) & ~7ULL) ||
+            dar + MAX(size, 1) <= (p->addr & ~7ULL)) {
+            continue;
+        }
+        match = KVMPPC_MATCH_NEAR;
+        if (overlaps(p, ea, size)) {
+            hit = (CPUWatchpoint) { .vaddr = p->addr, .len = p->len,
+                                    .flags = flags[p->type] };
+            cs->watchpoint_hit = &hit;
+            return KVMPPC_MATCH_HIT;
+        }
+    }
+    return match;
+}
+
+KvmPpcMatch kvmppc_points_match(CPUState *cs, uint32_t vector, uint64_t srr1,
+                                uint64_t ea, unsigned size)
+{
+    if (vector == 0x300) {
+        return match_dawr(cs, ea, size);
+    }
+    return points[CIABR].used && srr1 & SRR1_CIABR_MATCH ? KVMPPC_MATCH_HIT :
+                                                           KVMPPC_MATCH_NONE;
+}

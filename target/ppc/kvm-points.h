@@ -1,0 +1,91 @@
+/*
+ * Hardware breakpoints and watchpoints under KVM HV
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TARGET_PPC_KVM_POINTS_H
+#define TARGET_PPC_KVM_POINTS_H
+
+/*
+ * KVM HV has no KVM_GUESTDBG_USE_HW_BP.  It lets the guest have CIABR and DAWR
+ * (DAWR1 too on POWER10), by H_SET_MODE, and userspace by KVM_SET_ONE_REG.
+ * While the virtual machine runs they are set to a debugger's points, unless
+ * the guest uses them; while it is stopped they hold the guest's own values.
+ *
+ * A match is an interrupt in the guest: Trace for CIABR, data storage with
+ * DSISR[41] for DAWR (Power ISA 3.1B Book III, 7.5.15, 7.5.3 and 10.4).
+ * Their vectors are trapped while there is a point, and a match is undone, but
+ * for SRR0 and SRR1, with DAR and DSISR for DAWR: what they held is lost.
+ * That matters only where MSR[RI] is 0.
+ *
+ * CIABR matches an instruction that has completed: the stop is behind it, and
+ * its address is no longer that of the program counter.
+ *
+ * All functions want the BQL.
+ */
+
+/**
+ * kvmppc_point_insert() - set a point
+ * @type: GDB_BREAKPOINT_HW or GDB_WATCHPOINT_*
+ *
+ * Returns: 0; -ENOSYS if the processor has no such register, -EBUSY if the
+ * guest uses it, -ENOBUFS if all are in use, -EINVAL for a range that a
+ * register can't watch, -EEXIST.  All but the last are explained to the user.
+ */
+int kvmppc_point_insert(vaddr addr, vaddr len, int type);
+
+/**
+ * kvmppc_point_remove() - take back a point
+ *
+ * Returns: 0 or -ENOENT
+ */
+int kvmppc_point_remove(vaddr addr, vaddr len, int type);
+
+void kvmppc_points_remove_all(void);
+
+bool kvmppc_points_any(void);
+
+/**
+ * kvmppc_points_run() - the virtual machine starts or stops
+ *
+ * Gives the vCPUs the debugger's points, or back the guest's.
+ */
+void kvmppc_points_run(bool running);
+
+/**
+ * kvmppc_points_vectors() - the vectors that have to be trapped now
+ * @vectors: room for two
+ *
+ * Returns: how many there are
+ */
+unsigned kvmppc_points_vectors(uint32_t *vectors);
+
+/**
+ * kvmppc_points_suspend() - keep the points of a vCPU from matching
+ */
+void kvmppc_points_suspend(CPUState *cs, bool suspend);
+
+/**
+ * KvmPpcMatch: what an interrupt was
+ * @KVMPPC_MATCH_NONE: not a point's: the guest's own
+ * @KVMPPC_MATCH_HIT: a point's; cs->watchpoint_hit is set for a watchpoint
+ * @KVMPPC_MATCH_NEAR: a register matched, but the access was beside the range
+ */
+typedef enum KvmPpcMatch {
+    KVMPPC_MATCH_NONE,
+    KVMPPC_MATCH_HIT,
+    KVMPPC_MATCH_NEAR,
+} KvmPpcMatch;
+
+/**
+ * kvmppc_points_match() - the vCPU is at one of the vectors: why?
+ * @vector: 0x300 or 0xd00
+ * @srr1: its SRR1
+ * @ea: where the instruction accesses storage
+ * @size: how many bytes, 0 if that is not known
+ */
+KvmPpcMatch kvmppc_points_match(CPUState *cs, uint32_t vector, uint64_t srr1,
+                                uint64_t ea, unsigned size);
+
+#endif /* TARGET_PPC_KVM_POINTS_H */
