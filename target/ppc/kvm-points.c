@@ -8,6 +8,7 @@
 #include <linux/kvm.h>
 #include "qemu/error-report.h"
 #include "gdbstub/enums.h"
+#include "system/hw_accel.h"
 #include "system/kvm.h"
 #include "cpu.h"
 #include "cpu-models.h"
@@ -150,6 +151,16 @@ static int find_point(vaddr addr, vaddr len, int type)
     return -1;
 }
 
+/* CIABR matches in one privilege only: the one that the code runs in */
+static bool runs_in_problem_state(vaddr addr)
+{
+    CPUState *cs = first_cpu;
+
+    cpu_synchronize_mmu(cs);
+    return cpu_env(cs)->msr & R_MSR_PR_MASK ||
+           cpu_get_phys_page_debug(cs, addr & TARGET_PAGE_MASK) == -1;
+}
+
 static int choose_breakpoint(vaddr addr, RegValue *value)
 {
     if (points[CIABR].used) {
@@ -157,10 +168,10 @@ static int choose_breakpoint(vaddr addr, RegValue *value)
                      "0x%" PRIx64, (uint64_t)points[CIABR].addr);
         return -ENOBUFS;
     }
-    /* The privilege of the addresses that kernels use for themselves */
+    /* The kernel's part of the address space is known by its first bits */
     value->addr = (addr & ~(uint64_t)CIABR_PRIV_MASK) |
-                  (addr >> 60 == 0xc || addr < 0x8000 ? CIABR_PRIVILEGED :
-                                                        CIABR_PROBLEM);
+                  (addr >> 62 == 3 || !runs_in_problem_state(addr) ?
+                   CIABR_PRIVILEGED : CIABR_PROBLEM);
     return CIABR;
 }
 
@@ -172,7 +183,7 @@ static int choose_watchpoint(vaddr addr, vaddr len, int type, RegValue *value)
     if (nr == 0) {
         error_report("this processor has no watchpoint register that can be "
                      "used");
-        return -ENOSYS;
+        return -ENODEV;
     }
     if (len == 0 || first / DAWR_RANGE != last / DAWR_RANGE || last < first) {
         error_report("a hardware watchpoint can't cross a multiple of %d "

@@ -29,7 +29,7 @@
  * kvmppc_point_insert() - set a point
  * @type: GDB_BREAKPOINT_HW or GDB_WATCHPOINT_*
  *
- * Returns: 0; -ENOSYS if the processor has no such register, -EBUSY if the
+ * Returns: 0; -ENODEV if the processor has no such register, -EBUSY if the
  * guest uses it, -ENOBUFS if all are in use, -EINVAL for a range that a
  * register can't watch, -EEXIST.  All but the last are explained to the user.
  */
