@@ -187,7 +187,7 @@ lock_cache() {
 # Native packages: tools, and an emulated host and a debugger for the lab.
 packages="apt gcc libc6-dev gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross
     meson ninja-build pkg-config python3-venv python3-pycotap flex bison ccache
-    qemu-system-ppc qemu-system-data gdb-multiarch libcapstone-dev
+    qemu-system-ppc qemu-system-data qemu-utils gdb-multiarch libcapstone-dev
     libglib2.0-dev git perl dpkg-dev patch cpio xz-utils bzip2 ca-certificates
     libglib2.0-dev:ppc64el libpixman-1-dev:ppc64el libfdt-dev:ppc64el
     zlib1g-dev:ppc64el"

@@ -26,6 +26,9 @@ VARIANTS: dict[str, tuple[str, dict[str, int]]] = {
     "be-selftrace": ("payload.S", {"SELFTRACE": 1, "LOOPS": 1}),
     "be-llsc": ("payload.S", {"LLSC": 1, "LOOPS": 1}),
     "spin": ("spin.S", {}),
+    "cede": ("cede.S", {}),
+    "irq": ("irq.S", {}),
+    "places": ("places.S", {}),
 }
 
 
@@ -39,7 +42,7 @@ def build(name: str, out: Path, tools: str = "powerpc64le-linux-gnu-") -> Path:
     symbols = [word for key, value in defines.items()
                for word in ("--defsym", f"{key}={value}")]
     subprocess.run([f"{tools}as", "-mlittle" if little else "-mbig", "-a64",
-                    "-mpower9", "-mregnames", *symbols, "-o", obj, HERE / source],
+                    "-mpower9", "-mregnames", "-I", HERE, *symbols, "-o", obj, HERE / source],
                    check=True)
     subprocess.run([f"{tools}ld", "-EL" if little else "-EB",
                     "-m", "elf64lppc" if little else "elf64ppc", "-static",
