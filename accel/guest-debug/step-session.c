@@ -49,17 +49,21 @@ static bool all_in_memory(StepSession *s, const StepPlan *plan)
  */
 static void disarm(StepSession *s)
 {
-    unwant_traps(s, &s->plan);
-    if (s->plan.has_insn) {
-        breakpoint_set_hold(s->traps, s->plan.insn_addr, false);
+    if (s->armed) {
+        s->armed = false;
+        unwant_traps(s, &s->plan);
+        if (s->plan.has_insn) {
+            breakpoint_set_hold(s->traps, s->plan.insn_addr, false);
+        }
+        breakpoint_set_apply(s->traps);
     }
-    breakpoint_set_apply(s->traps);
 }
 
 static int arm(StepSession *s)
 {
     int ret;
 
+    s->armed = true;
     want_traps(s, &s->plan);
     if (s->plan.has_insn) {
         breakpoint_set_hold(s->traps, s->plan.insn_addr, true);
@@ -113,6 +117,21 @@ bool step_session_traps_at(const StepSession *s, uint64_t pc)
     return false;
 }
 
+/* Begin once more; what both steps need stays in memory meanwhile */
+static int begin_anew(StepSession *s)
+{
+    StepPlan old = s->plan;
+    int ret;
+
+    want_traps(s, &old);
+    disarm(s);
+    s->phase = STEP_IDLE;
+    ret = step_session_begin(s);
+    unwant_traps(s, &old);
+    breakpoint_set_apply(s->traps);
+    return ret;
+}
+
 int step_session_trap(StepSession *s, uint64_t pc)
 {
     int ret;
@@ -124,18 +143,14 @@ int step_session_trap(StepSession *s, uint64_t pc)
     if (ret < 0) {
         return ret;
     }
-    disarm(s);
     s->plan.reason = NULL;
-    s->phase = STEP_DONE;
-    if (ret == 0) {
-        return STEP_TRAP_DONE;
+    if (ret > 0) {
+        if (!begin_anew(s) && s->phase == STEP_ARMED) {
+            return STEP_TRAP_AGAIN;
+        }
+        /* What @finish holds back is let go */
+        s->ops->undo(s->vcpu, &s->plan);
     }
-    s->phase = STEP_IDLE;
-    if (!step_session_begin(s) && s->phase == STEP_ARMED) {
-        return STEP_TRAP_AGAIN;
-    }
-    /* What @finish holds back is let go */
-    s->ops->undo(s->vcpu, &s->plan);
     s->phase = STEP_DONE;
     return STEP_TRAP_DONE;
 }
@@ -157,7 +172,6 @@ int step_session_cancel(StepSession *s)
         ret = s->ops->finish(s->vcpu, &s->plan, pc);
         if (ret <= 0) {
             if (!ret) {
-                disarm(s);
                 s->phase = STEP_DONE;
             }
             return ret;
@@ -185,9 +199,9 @@ int step_session_end(StepSession *s)
 void step_session_abandon(StepSession *s)
 {
     if (s->phase == STEP_ARMED) {
-        disarm(s);
         s->phase = STEP_DONE;
     }
+    disarm(s);
 }
 
 int step_session_move(StepSession *s)
@@ -218,11 +232,19 @@ int step_session_move(StepSession *s)
     return ret;
 }
 
+void step_session_settle(StepSession *s)
+{
+    if (s->phase != STEP_ARMED) {
+        disarm(s);
+    }
+}
+
 bool step_session_take(StepSession *s)
 {
     bool done = s->phase == STEP_DONE;
 
     if (done) {
+        disarm(s);
         s->phase = STEP_IDLE;
     }
     return done;

@@ -101,6 +101,7 @@ typedef struct StepSession {
     void *vcpu;
     BreakpointSet *traps;
     StepPhase phase;
+    bool armed;             /* the plan's traps are in memory */
     StepPlan plan;
 } StepSession;
 
@@ -176,7 +177,17 @@ void step_session_abandon(StepSession *s);
 int step_session_move(StepSession *s);
 
 /**
- * step_session_take() - was a step done?  Makes a done session idle.
+ * step_session_settle() - take the traps of a step that is over out of memory
+ *
+ * A step that ends by itself leaves them there, since other vCPUs may run:
+ * best take them out when none does.
+ */
+void step_session_settle(StepSession *s);
+
+/**
+ * step_session_take() - was a step done?
+ *
+ * Makes a done session idle, with its traps out of memory.
  */
 bool step_session_take(StepSession *s);
 

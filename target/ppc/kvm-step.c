@@ -424,7 +424,7 @@ static int check_others(PPCStep *step, StepPlan *plan)
         PPCStep *other = find_step(cs);
         StepPlan *theirs = other ? &other->session.plan : NULL;
 
-        if (!other || other == step || other->session.phase != STEP_ARMED) {
+        if (!other || other == step || !other->session.armed) {
             continue;
         }
         if ((theirs->has_insn && has_trap_at(plan, theirs->insn_addr)) ||
@@ -784,6 +784,7 @@ static void step_vm_state(void *opaque, bool running, RunState state)
             continue;
         }
         run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
+        step_session_settle(&step->session);
         if (!stop_is_silent(state)) {
             take(step);
             cs->singlestep_enabled = 0;
@@ -856,7 +857,8 @@ bool kvm_arch_singlestep_done(CPUState *cs)
 {
     PPCStep *step = active ? find_step(cs) : NULL;
 
-    return step && take(step);
+    /* It is taken when the virtual machine has stopped for it */
+    return step && step->session.phase == STEP_DONE;
 }
 
 void kvmppc_step_pre_run(CPUState *cs)
@@ -1203,7 +1205,6 @@ KvmPpcStepExit kvmppc_step_debug_exit(PowerPCCPU *cpu, vaddr pc)
             report_unfinished(cs, kvmppc_irq_release(cs, &step->held));
         }
         match_stepped(step);
-        take(step);
     } else if (ret == STEP_TRAP_AGAIN) {
         what = KVMPPC_STEP_EXIT_RESUME;
     } else {

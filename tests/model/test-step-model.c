@@ -391,7 +391,10 @@ static void test_cancel(void)
             /* on the trap, and not yet reported */
             g_assert_cmpint(step_session_cancel(&cpu->session), ==, 0);
             g_assert_cmpint(cpu->session.phase, ==, STEP_DONE);
+            g_assert_true(cpu->session.armed);
+            step_session_settle(&cpu->session);
         }
+        g_assert_false(cpu->session.armed);
         assert_same(cases[c].name, cpu, expected);
         model_free(cpu);
         model_free(before);
