@@ -420,6 +420,10 @@ static int check_others(PPCStep *step, StepPlan *plan)
 {
     CPUState *cs;
 
+    if (step->carrying) {
+        /* The others do not run: see hold_others() */
+        return 0;
+    }
     CPU_FOREACH(cs) {
         PPCStep *other = find_step(cs);
         StepPlan *theirs = other ? &other->session.plan : NULL;
@@ -1014,38 +1018,66 @@ static bool carry_run(PPCStep *step)
     return ret == 0 && carry_exit(step);
 }
 
+/*
+ * The instructions that other vCPUs are to run have no trap, which this one may
+ * need there.  None of them runs now.
+ */
+static void hold_others(PPCStep *step, bool hold)
+{
+    CPUState *cs;
+
+    CPU_FOREACH(cs) {
+        PPCStep *other = find_step(cs);
+
+        if (other && other != step && other->session.armed &&
+            other->session.plan.has_insn) {
+            breakpoint_set_hold(breakpoints, other->session.plan.insn_addr,
+                                hold);
+        }
+    }
+    breakpoint_set_apply(breakpoints);
+}
+
 /* The most exits that an instruction may take; a lswx from MMIO takes 32 */
 #define CARRY_EXITS 64
 
 static bool stands_on_trap(PPCStep *step);
 
+static void carry_over(PPCStep *step)
+{
+    CPUState *cs = CPU(step->cpu);
+    StepSession *s = &step->session;
+
+    step->carrying = true;
+    hold_others(step, false);
+    if (step->carry_point) {
+        kvmppc_points_suspend(cs, true);
+    }
+    step_session_begin(s);
+    for (int i = 0; s->phase == STEP_ARMED && i < CARRY_EXITS; i++) {
+        if (!carry_run(step)) {
+            break;
+        }
+    }
+    report_unfinished(cs, step_session_cancel(s));
+    trace_kvm_step_carried(cs->cpu_index, step_session_take(s));
+    if (step->carry_point) {
+        kvmppc_points_suspend(cs, false);
+        step->carry_point = false;
+    }
+    hold_others(step, true);
+    step->carrying = false;
+}
+
 static void carry(CPUState *cs, run_on_cpu_data data)
 {
     PPCStep *step = data.host_ptr;
-    StepSession *s = &step->session;
 
     bql_lock();
     step->carry_queued = false;
-    if (runstate_is_running() && s->phase == STEP_IDLE && !cs->halted &&
-        (step->carry_point || stands_on_trap(step))) {
-        step->carrying = true;
-        if (step->carry_point) {
-            kvmppc_points_suspend(cs, true);
-        }
-        step_session_begin(s);
-        for (int i = 0; s->phase == STEP_ARMED && i < CARRY_EXITS; i++) {
-            if (!carry_run(step)) {
-                break;
-            }
-        }
-        report_unfinished(cs, step_session_cancel(s));
-        step_session_take(s);
-        step->carrying = false;
-        if (step->carry_point) {
-            kvmppc_points_suspend(cs, false);
-            step->carry_point = false;
-        }
-        trace_kvm_step_carried(cs->cpu_index);
+    if (runstate_is_running() && step->session.phase == STEP_IDLE &&
+        !cs->halted && (step->carry_point || stands_on_trap(step))) {
+        carry_over(step);
     }
     bql_unlock();
 }
