@@ -13,6 +13,7 @@
 #include "qemu/timer.h"
 #include "accel/step-session.h"
 #include "exec/cpu-common.h"
+#include "system/cpus.h"
 #include "system/dma.h"
 #include "system/hw_accel.h"
 #include "system/kvm.h"
@@ -34,10 +35,11 @@ typedef struct PPCStep {
     PPCStepPlan plan;
     KvmPpcHeld held;            /* interrupts, during a step */
     QEMUTimer *overdue;
-    bool may_wait;              /* the vCPU may be waiting for an interrupt */
+    bool follows_hcall;         /* and may be waiting for an interrupt */
     bool carry_queued;          /* see carry() */
     bool carry_point;           /* over what a point matched in vain */
     bool carrying;
+    bool alone;                 /* to be stepped while no other vCPU runs */
 } PPCStep;
 
 static BreakpointSet *breakpoints;
@@ -266,7 +268,7 @@ static int fetch(PPCStep *step, const PPCStepRegs *regs, StepPlan *plan,
     }
     plan->has_insn = true;
     plan->insn_addr = phys;
-    step->may_wait = follows_hcall(phys, le);
+    step->follows_hcall = follows_hcall(phys, le);
     words[1] = 0;
     for (int i = 0; i < 2; i++) {
         uint32_t word;
@@ -413,8 +415,8 @@ static bool has_trap_at(const StepPlan *plan, uint64_t addr)
 }
 
 /*
- * Of two vCPUs stepped at once neither may need a trap on the instruction of
- * the other, which is not trapped while that one runs it.
+ * Of two vCPUs stepped at the same time neither may need a trap on the
+ * instruction of the other, which is not trapped while that one runs it.
  */
 static int check_others(PPCStep *step, StepPlan *plan)
 {
@@ -498,7 +500,7 @@ static int step_plan(void *vcpu, StepPlan *plan)
         return -EIO;
     }
     plan->reason = ppc_step_plan_make(&step->plan, &regs, ret ? words : NULL,
-                                      step->carrying ||
+                                      (step->carrying && !step->alone) ||
                                       cs->singlestep_enabled & SSTEP_NOIRQ);
     if (plan->reason) {
         return -ENOTSUP;
@@ -628,6 +630,11 @@ static PPCStep *get_step(CPUState *cs)
  */
 #define STEP_OVERDUE_MS 200
 
+static bool may_wait(PPCStep *step)
+{
+    return step->follows_hcall || step->plan.insn.cls == PPC_STEP_HCALL;
+}
+
 static void do_begin(CPUState *cs, run_on_cpu_data data)
 {
     PPCStep *step = get_step(cs);
@@ -636,11 +643,16 @@ static void do_begin(CPUState *cs, run_on_cpu_data data)
     if (cs->halted) {
         /* It does not run: over at once, nothing having happened */
         *ret = step_session_end(&step->session);
+        timer_mod(step->overdue, 0);
         return;
     }
     *ret = step_session_begin(&step->session);
-    if (step->session.phase == STEP_ARMED &&
-        (step->may_wait || step->plan.insn.cls == PPC_STEP_HCALL)) {
+    if (*ret == -EBUSY && !may_wait(step)) {
+        /* Not together with another: before it, when the VM runs */
+        step->alone = true;
+        *ret = 0;
+    }
+    if (step->session.phase == STEP_ARMED && may_wait(step)) {
         timer_mod(step->overdue, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                                  STEP_OVERDUE_MS);
     }
@@ -684,14 +696,20 @@ static void do_end(CPUState *cs, run_on_cpu_data data)
 static void step_overdue(void *opaque)
 {
     PPCStep *step = opaque;
+    CPUState *cs = CPU(step->cpu);
 
     if (step->session.phase == STEP_ARMED) {
-        run_on_cpu(CPU(step->cpu), do_end, RUN_ON_CPU_NULL);
+        run_on_cpu(cs, do_end, RUN_ON_CPU_NULL);
+    }
+    if (step->session.phase == STEP_DONE && cs->halted) {
+        /* Its thread sleeps, and does not come to say so */
+        cpu_handle_guest_debug(cs);
     }
 }
 
 static bool take(PPCStep *step)
 {
+    step->alone = false;
     timer_del(step->overdue);
     return step_session_take(&step->session);
 }
@@ -752,6 +770,8 @@ static void remove_point_traps(void)
     breakpoint_set_apply(breakpoints);
 }
 
+static void queue_carry(PPCStep *step);
+
 /* gdb is not told of these: the step goes on when the VM does */
 static bool stop_is_silent(RunState state)
 {
@@ -782,7 +802,10 @@ static void step_vm_state(void *opaque, bool running, RunState state)
             continue;
         }
         if (running) {
-            if (cs->singlestep_enabled && step->session.phase == STEP_IDLE) {
+            if (step->alone) {
+                queue_carry(step);
+            } else if (cs->singlestep_enabled &&
+                       step->session.phase == STEP_IDLE) {
                 begin(cs);
             }
             continue;
@@ -1054,13 +1077,20 @@ static void carry_over(PPCStep *step)
         kvmppc_points_suspend(cs, true);
     }
     step_session_begin(s);
-    for (int i = 0; s->phase == STEP_ARMED && i < CARRY_EXITS; i++) {
+    /* A hypercall may wait, and all with it: its trap has to go first */
+    for (int i = 0; s->phase == STEP_ARMED && !may_wait(step) &&
+                    i < CARRY_EXITS; i++) {
         if (!carry_run(step)) {
             break;
         }
     }
     report_unfinished(cs, step_session_cancel(s));
     trace_kvm_step_carried(cs->cpu_index, step_session_take(s));
+    if (step->alone) {
+        /* This was what gdb waits for */
+        step_session_end(s);
+        step->alone = false;
+    }
     if (step->carry_point) {
         kvmppc_points_suspend(cs, false);
         step->carry_point = false;
@@ -1076,7 +1106,8 @@ static void carry(CPUState *cs, run_on_cpu_data data)
     bql_lock();
     step->carry_queued = false;
     if (runstate_is_running() && step->session.phase == STEP_IDLE &&
-        !cs->halted && (step->carry_point || stands_on_trap(step))) {
+        !cs->halted &&
+        (step->alone || step->carry_point || stands_on_trap(step))) {
         carry_over(step);
     }
     bql_unlock();
