@@ -11,6 +11,7 @@ typedef struct Breakpoint {
     uint64_t addr;
     unsigned refs[BREAKPOINT_OWNER_MAX];
     unsigned held;
+    unsigned forced;
     bool in_memory;
     bool unsure;                /* a write has failed, or may have */
     bool queued;                /* is in BreakpointSet.changed */
@@ -80,7 +81,7 @@ static bool referenced(const Breakpoint *bp)
 
 static bool wanted(const Breakpoint *bp)
 {
-    return referenced(bp) && !bp->held;
+    return referenced(bp) && (!bp->held || bp->forced);
 }
 
 /* Everything that changes what is wanted ends here */
@@ -120,6 +121,15 @@ void breakpoint_set_hold(BreakpointSet *set, uint64_t addr, bool hold)
 
     g_assert(hold || bp->held);
     bp->held += hold ? 1 : -1;
+    touch(set, bp);
+}
+
+void breakpoint_set_force(BreakpointSet *set, uint64_t addr, bool force)
+{
+    Breakpoint *bp = find_or_create(set, addr);
+
+    g_assert(force || bp->forced);
+    bp->forced += force ? 1 : -1;
     touch(set, bp);
 }
 
@@ -200,7 +210,8 @@ static bool settle(BreakpointSet *set, Breakpoint *bp, int *err)
 
 static void drop_if_unused(BreakpointSet *set, Breakpoint *bp)
 {
-    if (!bp->queued && !bp->held && !bp->in_memory && !referenced(bp)) {
+    if (!bp->queued && !bp->held && !bp->forced && !bp->in_memory &&
+        !referenced(bp)) {
         g_hash_table_remove(set->table, &bp->addr);
     }
 }

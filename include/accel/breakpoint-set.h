@@ -115,6 +115,13 @@ int breakpoint_set_del(BreakpointSet *set, uint64_t addr,
 void breakpoint_set_hold(BreakpointSet *set, uint64_t addr, bool hold);
 
 /**
+ * breakpoint_set_force() - have a breakpoint in memory although it is held
+ *
+ * For somebody who needs it there while those who hold it do not run.  Counted.
+ */
+void breakpoint_set_force(BreakpointSet *set, uint64_t addr, bool force);
+
+/**
  * breakpoint_set_apply() - bring memory up to date
  *
  * Costs are proportional to what changed since it last succeeded.  Traps are

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
+#include "hw/boards.h"
 #include "system/kvm.h"
 #include "system/runstate.h"
 #include "helper_regs.h"
@@ -20,29 +21,19 @@ typedef struct KvmPpcRegs {
     bool mmu_valid;     /* env has PIDR or the SLB */
 } KvmPpcRegs;
 
-static GPtrArray *all_regs;     /* by cpu_index; NULL: never asked for */
+/* By cpu_index.  Looked at without the BQL, so it never moves */
+static KvmPpcRegs *all_regs;
 
-static KvmPpcRegs *find_regs(CPUState *cs)
+void kvmppc_regs_init(void)
 {
-    return all_regs && cs->cpu_index < all_regs->len ?
-           g_ptr_array_index(all_regs, cs->cpu_index) : NULL;
+    if (!all_regs) {
+        all_regs = g_new0(KvmPpcRegs, current_machine->smp.max_cpus);
+    }
 }
 
 static KvmPpcRegs *get_regs(CPUState *cs)
 {
-    KvmPpcRegs *r = find_regs(cs);
-
-    if (!r) {
-        r = g_new0(KvmPpcRegs, 1);
-        if (!all_regs) {
-            all_regs = g_ptr_array_new();
-        }
-        if (cs->cpu_index >= all_regs->len) {
-            g_ptr_array_set_size(all_regs, cs->cpu_index + 1);
-        }
-        g_ptr_array_index(all_regs, cs->cpu_index) = r;
-    }
-    return r;
+    return &all_regs[cs->cpu_index];
 }
 
 int kvmppc_regs_read(CPUState *cs, const struct kvm_regs **regs)
@@ -90,13 +81,9 @@ static int flush(CPUState *cs, KvmPpcRegs *r)
 
 void kvmppc_regs_pre_run(CPUState *cs, bool same_context)
 {
-    KvmPpcRegs *r = find_regs(cs);
-    int ret;
+    KvmPpcRegs *r = get_regs(cs);
+    int ret = flush(cs, r);
 
-    if (!r) {
-        return;
-    }
-    ret = flush(cs, r);
     if (ret) {
         error_report("can't write the registers of CPU %d: %s; the virtual "
                      "machine is stopped", cs->cpu_index, strerror(-ret));
@@ -112,8 +99,7 @@ void kvmppc_regs_pre_run(CPUState *cs, bool same_context)
 
 void kvmppc_regs_before_get(CPUState *cs)
 {
-    KvmPpcRegs *r = find_regs(cs);
-    int ret = r ? flush(cs, r) : 0;
+    int ret = flush(cs, get_regs(cs));
 
     if (ret) {
         error_report("can't write the registers of CPU %d: %s",
@@ -123,14 +109,12 @@ void kvmppc_regs_before_get(CPUState *cs)
 
 void kvmppc_regs_before_put(CPUState *cs)
 {
-    KvmPpcRegs *r = find_regs(cs);
+    KvmPpcRegs *r = get_regs(cs);
 
-    if (r) {
-        r->valid = false;
-        r->dirty = false;
-        /* It comes from env */
-        r->mmu_valid = true;
-    }
+    r->valid = false;
+    r->dirty = false;
+    /* It comes from env */
+    r->mmu_valid = true;
 }
 
 static bool read_context(PowerPCCPU *cpu)
@@ -327,9 +311,9 @@ static void read_for_gdb(CPUState *cs, run_on_cpu_data data)
 bool kvm_arch_synchronize_register(CPUState *cs, const char *feature, int n)
 {
     RegRequest want = { .feature = feature, .n = n };
-    KvmPpcRegs *r = find_regs(cs);
+    KvmPpcRegs *r = get_regs(cs);
 
-    if (!feature && r && r->valid && !runstate_is_running()) {
+    if (!feature && r->valid && !runstate_is_running()) {
         regs_to_env(cpu_env(cs), &r->regs);
         return true;
     }
@@ -344,9 +328,9 @@ static void do_read_mmu(CPUState *cs, run_on_cpu_data data)
 
 bool kvm_arch_synchronize_mmu(CPUState *cs)
 {
-    KvmPpcRegs *r = find_regs(cs);
+    KvmPpcRegs *r = get_regs(cs);
 
-    if (r && r->valid && r->mmu_valid && !runstate_is_running()) {
+    if (r->valid && r->mmu_valid && !runstate_is_running()) {
         regs_to_env(cpu_env(cs), &r->regs);
     } else {
         run_on_cpu(cs, do_read_mmu, RUN_ON_CPU_NULL);

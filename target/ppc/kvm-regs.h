@@ -24,6 +24,11 @@
  */
 
 /**
+ * kvmppc_regs_init() - called for each vCPU, before anything else here
+ */
+void kvmppc_regs_init(void);
+
+/**
  * kvmppc_regs_read() - the registers of KVM_GET_REGS
  * @cs: not dirty; in its own thread
  * @regs: set to them, owned by this module and good until the vCPU runs

@@ -13,6 +13,7 @@
 #include "qemu/timer.h"
 #include "accel/step-session.h"
 #include "exec/cpu-common.h"
+#include "hw/boards.h"
 #include "system/cpus.h"
 #include "system/dma.h"
 #include "system/hw_accel.h"
@@ -40,13 +41,23 @@ typedef struct PPCStep {
     bool carry_point;           /* over what a point matched in vain */
     bool carrying;
     bool alone;                 /* to be stepped while no other vCPU runs */
+    bool in_guest;              /* see run_lock */
 } PPCStep;
 
 static BreakpointSet *breakpoints;
 static GHashTable *user_addresses;      /* gdb's address -> where it is */
-static GPtrArray *steps;                /* by cpu_index; NULL: none yet */
+static PPCStep **steps;                 /* by cpu_index; never moves */
 static uint32_t trap_word;
 static bool active;
+
+/*
+ * One vCPU may have to run while no other is in the guest.  start_exclusive()
+ * is not for that: it waits for vCPUs that are in QEMU too, and those wait for
+ * this one if their hypercall is to be done on all vCPUs (H_SET_MODE).
+ */
+static QemuMutex run_lock;
+static QemuCond run_cond;
+static PPCStep *alone;
 
 /* Guest memory, by guest physical address */
 
@@ -76,18 +87,6 @@ static const BreakpointMemory guest_memory = {
     .read = memory_read,
     .write = memory_write,
 };
-
-void kvmppc_step_init(uint32_t trap)
-{
-    if (!breakpoints) {
-        trap_word = trap;
-        breakpoints = breakpoint_set_new(&guest_memory, NULL, &trap,
-                                         sizeof(trap));
-        user_addresses = g_hash_table_new_full(g_int64_hash, g_int64_equal,
-                                               g_free, g_free);
-        steps = g_ptr_array_new();
-    }
-}
 
 /*
  * Translation, for the mode that is meant and not the one the vCPU is in: a
@@ -233,10 +232,9 @@ static int regs_put(PPCStep *step, const PPCStepRegs *regs, bool now)
     return kvmppc_regs_write(cs, &kvm, now);
 }
 
-static PPCStep *find_step(CPUState *cs)
+static PPCStep *get_step(CPUState *cs)
 {
-    return steps && cs->cpu_index < steps->len ?
-           g_ptr_array_index(steps, cs->cpu_index) : NULL;
+    return steps[cs->cpu_index];
 }
 
 /* The session's view of this architecture */
@@ -423,14 +421,14 @@ static int check_others(PPCStep *step, StepPlan *plan)
     CPUState *cs;
 
     if (step->carrying) {
-        /* The others do not run: see hold_others() */
+        /* The others do not run: see force_traps() */
         return 0;
     }
     CPU_FOREACH(cs) {
-        PPCStep *other = find_step(cs);
-        StepPlan *theirs = other ? &other->session.plan : NULL;
+        PPCStep *other = get_step(cs);
+        StepPlan *theirs = &other->session.plan;
 
-        if (!other || other == step || !other->session.armed) {
+        if (other == step || !other->session.armed) {
             continue;
         }
         if ((theirs->has_insn && has_trap_at(plan, theirs->insn_addr)) ||
@@ -606,21 +604,29 @@ static const StepOps step_ops = {
 
 static void step_overdue(void *opaque);
 
-static PPCStep *get_step(CPUState *cs)
+void kvmppc_step_init(CPUState *cs, uint32_t trap)
 {
-    PPCStep *step = find_step(cs);
+    PPCStep *step;
 
+    kvmppc_regs_init();
+    if (!breakpoints) {
+        trap_word = trap;
+        breakpoints = breakpoint_set_new(&guest_memory, NULL, &trap,
+                                         sizeof(trap));
+        user_addresses = g_hash_table_new_full(g_int64_hash, g_int64_equal,
+                                               g_free, g_free);
+        steps = g_new0(PPCStep *, current_machine->smp.max_cpus);
+        qemu_mutex_init(&run_lock);
+        qemu_cond_init(&run_cond);
+    }
+    step = steps[cs->cpu_index];
     if (!step) {
-        step = g_new0(PPCStep, 1);
-        if (cs->cpu_index >= steps->len) {
-            g_ptr_array_set_size(steps, cs->cpu_index + 1);
-        }
-        g_ptr_array_index(steps, cs->cpu_index) = step;
+        step = steps[cs->cpu_index] = g_new0(PPCStep, 1);
         step->overdue = timer_new_ms(QEMU_CLOCK_REALTIME, step_overdue, step);
         step_session_init(&step->session, &step_ops, step, breakpoints);
     }
+    /* A vCPU that is plugged again is another one in the same place */
     step->cpu = POWERPC_CPU(cs);
-    return step;
 }
 
 /*
@@ -719,13 +725,11 @@ static void step_reset(void *opaque)
     CPUState *cs;
 
     CPU_FOREACH(cs) {
-        PPCStep *step = find_step(cs);
+        PPCStep *step = get_step(cs);
 
-        if (step) {
-            step_session_abandon(&step->session);
-            /* What interrupts were held is no business of later steps */
-            memset(&step->held, 0, sizeof(step->held));
-        }
+        step_session_abandon(&step->session);
+        /* What interrupts were held is no business of later steps */
+        memset(&step->held, 0, sizeof(step->held));
     }
 }
 
@@ -796,11 +800,8 @@ static void step_vm_state(void *opaque, bool running, RunState state)
         remove_point_traps();
     }
     CPU_FOREACH(cs) {
-        PPCStep *step = find_step(cs);
+        PPCStep *step = get_step(cs);
 
-        if (!step) {
-            continue;
-        }
         if (running) {
             if (step->alone) {
                 queue_carry(step);
@@ -863,17 +864,15 @@ int kvmppc_step_want_traps(void)
 
 int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
 {
-    PPCStep *step = find_step(cs);
+    PPCStep *step = get_step(cs);
     int ret;
 
     if (!enable) {
-        if (step) {
-            run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
-            take(step);
-        }
+        run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
+        take(step);
         return 0;
     }
-    if (step && step->session.phase != STEP_IDLE) {
+    if (step->session.phase != STEP_IDLE) {
         return 0;
     }
     ret = activate();
@@ -882,26 +881,42 @@ int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
 
 bool kvm_arch_singlestep_done(CPUState *cs)
 {
-    PPCStep *step = active ? find_step(cs) : NULL;
-
     /* It is taken when the virtual machine has stopped for it */
-    return step && step->session.phase == STEP_DONE;
+    return active && get_step(cs)->session.phase == STEP_DONE;
 }
 
 void kvmppc_step_pre_run(CPUState *cs)
 {
-    PPCStep *step = find_step(cs);
-    bool steps_over = step && step->session.phase == STEP_ARMED &&
+    PPCStep *step = get_step(cs);
+    bool steps_over = step->session.phase == STEP_ARMED &&
                       step->plan.have_insn;
 
+    if (active) {
+        qemu_mutex_lock(&run_lock);
+        while (alone && alone != step) {
+            qemu_cond_wait(&run_cond, &run_lock);
+        }
+        step->in_guest = true;
+        qemu_mutex_unlock(&run_lock);
+    }
     kvmppc_regs_pre_run(cs, steps_over && !step->plan.insn.context);
+}
+
+void kvmppc_step_post_run(CPUState *cs)
+{
+    PPCStep *step = get_step(cs);
+
+    if (step->in_guest) {
+        qemu_mutex_lock(&run_lock);
+        step->in_guest = false;
+        qemu_cond_broadcast(&run_cond);
+        qemu_mutex_unlock(&run_lock);
+    }
 }
 
 bool kvmppc_step_holds_external(CPUState *cs)
 {
-    PPCStep *step = find_step(cs);
-
-    return step && step->held.external;
+    return get_step(cs)->held.external;
 }
 
 static void lpcr_changed(CPUState *cs, run_on_cpu_data data)
@@ -924,7 +939,7 @@ void kvmppc_step_lpcr_changed(void)
         place_point_traps();
     }
     CPU_FOREACH(cs) {
-        if (active && find_step(cs)) {
+        if (active) {
             run_on_cpu(cs, lpcr_changed, RUN_ON_CPU_NULL);
         }
     }
@@ -1034,6 +1049,7 @@ static bool carry_run(PPCStep *step)
     qatomic_set(&cs->kvm_run->immediate_exit, 0);
     kvm_arch_pre_run(cs, cs->kvm_run);
     ret = kvm_vcpu_ioctl(cs, KVM_RUN, 0);
+    kvm_arch_post_run(cs, cs->kvm_run);
     bql_lock();
     if (ret == -EINTR || ret == -EAGAIN) {
         return true;
@@ -1045,20 +1061,43 @@ static bool carry_run(PPCStep *step)
  * The instructions that other vCPUs are to run have no trap, which this one may
  * need there.  None of them runs now.
  */
-static void hold_others(PPCStep *step, bool hold)
+static void force_traps(const StepPlan *plan, bool force)
+{
+    for (unsigned i = 0; i < plan->nr_traps; i++) {
+        breakpoint_set_force(breakpoints, plan->traps[i].addr, force);
+    }
+    breakpoint_set_apply(breakpoints);
+}
+
+/* With the BQL, which is given back in between */
+static void begin_alone(PPCStep *step)
 {
     CPUState *cs;
 
+    bql_unlock();
+    qemu_mutex_lock(&run_lock);
+    while (alone) {
+        qemu_cond_wait(&run_cond, &run_lock);
+    }
+    alone = step;
     CPU_FOREACH(cs) {
-        PPCStep *other = find_step(cs);
+        PPCStep *other = get_step(cs);
 
-        if (other && other != step && other->session.armed &&
-            other->session.plan.has_insn) {
-            breakpoint_set_hold(breakpoints, other->session.plan.insn_addr,
-                                hold);
+        while (other->in_guest) {
+            qemu_cpu_kick(cs);
+            qemu_cond_wait(&run_cond, &run_lock);
         }
     }
-    breakpoint_set_apply(breakpoints);
+    qemu_mutex_unlock(&run_lock);
+    bql_lock();
+}
+
+static void end_alone(void)
+{
+    qemu_mutex_lock(&run_lock);
+    alone = NULL;
+    qemu_cond_broadcast(&run_cond);
+    qemu_mutex_unlock(&run_lock);
 }
 
 /* The most exits that an instruction may take; a lswx from MMIO takes 32 */
@@ -1070,55 +1109,66 @@ static void carry_over(PPCStep *step)
 {
     CPUState *cs = CPU(step->cpu);
     StepSession *s = &step->session;
+    StepPlan plan;
 
     step->carrying = true;
-    hold_others(step, false);
     if (step->carry_point) {
         kvmppc_points_suspend(cs, true);
     }
     step_session_begin(s);
     /* A hypercall may wait, and all with it: its trap has to go first */
-    for (int i = 0; s->phase == STEP_ARMED && !may_wait(step) &&
-                    i < CARRY_EXITS; i++) {
-        if (!carry_run(step)) {
-            break;
+    if (s->phase == STEP_ARMED && !may_wait(step)) {
+        plan = s->plan;
+        force_traps(&plan, true);
+        for (int i = 0; s->phase == STEP_ARMED && i < CARRY_EXITS; i++) {
+            if (!carry_run(step)) {
+                break;
+            }
         }
+        force_traps(&plan, false);
     }
     report_unfinished(cs, step_session_cancel(s));
     trace_kvm_step_carried(cs->cpu_index, step_session_take(s));
-    if (step->alone) {
-        /* This was what gdb waits for */
-        step_session_end(s);
-        step->alone = false;
-    }
     if (step->carry_point) {
         kvmppc_points_suspend(cs, false);
         step->carry_point = false;
     }
-    hold_others(step, true);
     step->carrying = false;
+}
+
+static bool wants_carrying(PPCStep *step)
+{
+    return runstate_is_running() && step->session.phase == STEP_IDLE &&
+           !CPU(step->cpu)->halted &&
+           (step->alone || step->carry_point || stands_on_trap(step));
 }
 
 static void carry(CPUState *cs, run_on_cpu_data data)
 {
     PPCStep *step = data.host_ptr;
 
-    bql_lock();
     step->carry_queued = false;
-    if (runstate_is_running() && step->session.phase == STEP_IDLE &&
-        !cs->halted &&
-        (step->alone || step->carry_point || stands_on_trap(step))) {
-        carry_over(step);
+    if (!wants_carrying(step)) {
+        return;
     }
-    bql_unlock();
+    begin_alone(step);
+    /* The virtual machine may have stopped meanwhile */
+    if (wants_carrying(step)) {
+        carry_over(step);
+        if (step->alone) {
+            /* This was what gdb waits for */
+            step_session_end(&step->session);
+            step->alone = false;
+        }
+    }
+    end_alone();
 }
 
 static void queue_carry(PPCStep *step)
 {
     if (!step->carry_queued) {
         step->carry_queued = true;
-        async_safe_run_on_cpu(CPU(step->cpu), carry,
-                              RUN_ON_CPU_HOST_PTR(step));
+        async_run_on_cpu(CPU(step->cpu), carry, RUN_ON_CPU_HOST_PTR(step));
     }
 }
 

@@ -23,12 +23,11 @@ typedef enum KvmPpcStepExit {
 } KvmPpcStepExit;
 
 /**
- * kvmppc_step_init() - say which instruction traps
- * @trap: KVM_REG_PPC_DEBUG_INST, in the host's byte order
- *
- * May be called for each vCPU; KVM gives all the same instruction.
+ * kvmppc_step_init() - there is a vCPU
+ * @trap: its KVM_REG_PPC_DEBUG_INST, in the host's byte order; KVM gives all
+ *     vCPUs the same
  */
-void kvmppc_step_init(uint32_t trap);
+void kvmppc_step_init(CPUState *cs, uint32_t trap);
 
 /**
  * kvmppc_breakpoint_insert() - put a user's breakpoint into memory
@@ -66,9 +65,14 @@ bool kvmppc_step_active(void);
 /**
  * kvmppc_step_pre_run() - the vCPU is about to enter KVM
  *
- * In its thread, without the BQL.
+ * In its thread, without the BQL.  Waits while another vCPU has to be alone.
  */
 void kvmppc_step_pre_run(CPUState *cs);
+
+/**
+ * kvmppc_step_post_run() - the vCPU has come back from KVM
+ */
+void kvmppc_step_post_run(CPUState *cs);
 
 /**
  * kvmppc_step_holds_external() - is the external interrupt held back now?

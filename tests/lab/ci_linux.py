@@ -3,6 +3,370 @@
 
 from __future__ import annotations
 
-from bench import Test
+import contextlib
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
-TESTS: list[Test] = []
+from bench import Bench, Test, check
+from lablib import L2, L2Config, l2_program
+from rsp import Gdb, RspError
+from soak import (PROBES_RUN, PTRACE_RUN, SE, Console, Session, Soak, Trouble,
+                  check_hashes, load_run, successors, symbols, thread_number, vector)
+
+HERE = Path(__file__).resolve().parent
+BE = 1 << 9
+HYPERCALL = 0x44000022
+VECTORS = 0xc000000000004000    # AIL=3
+
+shared: dict[str, tuple[L2, Console]] = {}
+
+
+@contextlib.contextmanager
+def linux(bench: Bench, cpus: int, run: tuple[str, ...]) -> Iterator[tuple[L2, Console]]:
+    """A Linux guest that has come up; the next test of the same kind gets the
+    same one, unless this one fails."""
+    kind = f"{cpus} {run}"
+    guest, console = shared.pop(kind, (None, None))
+    if guest is None or console is None or bench.lab.guests.get(0) is not guest:
+        guest = bench.lab.start_l2(L2Config(qemu=bench.options.qemu, cpus=cpus, run=run,
+                                            stopped=False))
+        guest.wait_console(r"tick 2\b", 150)
+        console = Console(guest.console)
+        names = sum(line.count("/bin/") - line.count("busybox") for line in run)
+        console.wait("all programs", lambda: len(console.counters) > names, 90)
+    try:
+        yield guest, console
+        console.progress()
+    except BaseException:
+        guest.stop()
+        raise
+    shared[kind] = guest, console
+
+
+def busy(bench: Bench, cpus: int = 2) -> contextlib.AbstractContextManager[tuple[L2, Console]]:
+    """With the load, and a debugger and probes of its own."""
+    return linux(bench, cpus, load_run(cpus) + PTRACE_RUN + PROBES_RUN)
+
+
+@contextlib.contextmanager
+def debugged(guest: L2, console: Console) -> Iterator[Session]:
+    """A debugger attached to a guest that was running, and detached again."""
+    session = Session(guest, console)
+    try:
+        yield session
+        console.poll()
+    except Trouble:
+        console.aftermath(session.gdb)
+        raise
+    session.detach()
+
+
+def random_steps(session: Session, seconds: float, seed: int) -> None:
+    """Runs of steps at random moments, of all vCPUs by turns, others running or not."""
+    chance = random.Random(seed)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        session.run_for(chance.uniform(0, 0.3))
+        thread = chance.choice(sorted(session.threads))
+        others = chance.random() < 0.5
+        for _ in range(chance.choice((1, 10, 50))):
+            session.step(thread, others)
+        session.console.poll()
+
+
+def debugs_itself(bench: Bench, cpus: int, seconds: float) -> None:
+    run = PTRACE_RUN + PROBES_RUN
+    with linux(bench, cpus, run) as (guest, console):
+        console.progress(by=2)                  # without gdb
+        alone = check_hashes(console)
+        with debugged(guest, console) as session:
+            random_steps(session, seconds, 1)
+        console.progress(by=2)
+        rounds = check_hashes(console)
+        bench.notes.append(
+            f"{cpus} vCPU: {session.counts['steps']} steps over {rounds - alone} rounds of "
+            f"ptrace and {console.counters['probes round']} of probes, all as without gdb; "
+            f"{dict(session.counts)}")
+        if rounds < alone + 3 or session.counts["steps"] < 50:
+            raise AssertionError(f"only {rounds - alone} rounds, {session.counts} steps")
+
+
+def guest_debugs_itself(bench: Bench) -> None:
+    """clause 5: ptrace, kprobes and uprobes in a guest with 1 vCPU under random steps"""
+    debugs_itself(bench, 1, 300 if bench.options.full else 15)
+
+
+def guest_debugs_itself_smp(bench: Bench) -> None:
+    """clause 5: the same with 2 vCPUs"""
+    debugs_itself(bench, 2, 300 if bench.options.full else 15)
+
+
+# Where the traced process of linux/ptrace.c is stepped, the interrupt which its own
+# tracer then gets, and SRR0, by what that has set.  BE is for branches only.
+TRACED = {
+    "traced_mid": ((SE, 0xd00, 4), (BE, None, 4)),
+    "traced_branch": ((SE, 0xd00, 8), (BE, 0xd00, 8)),
+    "traced_sc": ((SE, 0xc00, 4), (BE, 0xc00, 4)),
+    "traced_trap": ((SE, 0x700, 0), (BE, 0x700, 0)),
+    "traced_reserve": ((SE, 0xd00, 4),),
+}
+
+
+def into_traced(session: Session, kernel: int, places: dict[str, int], name: str) -> int:
+    """Run to a place in the traced process; the vCPU that is there."""
+    gdb = session.gdb
+    gdb.insert(kernel)
+    for _ in range(2000):
+        gdb.resume("vCont;c")
+        stop = session.wait()
+        thread = session.hit(kernel, stop)
+        # pt_regs begins with 32 GPRs, NIP and MSR
+        frame = gdb.read_memory(session.regs(thread, "r3")["r3"] + 32 * 8, 16)
+        nip, msr = (int.from_bytes(frame[at:at + 8], "little") for at in (0, 8))
+        # With BE only, it does not go to `traced_reserve`
+        if places["traced"] <= nip < places[name] and (msr & SE or len(TRACED[name]) > 1):
+            break
+        gdb.remove(kernel)
+        session.step(thread, others=False)
+        gdb.insert(kernel)
+    else:
+        raise AssertionError("the traced process does not come by")
+    gdb.remove(kernel)
+    gdb.insert(places[name])
+    try:
+        gdb.resume("vCont;c")
+        return session.hit(places[name], session.wait())
+    finally:
+        gdb.remove(places[name])
+
+
+def traced_process(bench: Bench) -> None:
+    """clause 5: gdb steps a process that the guest steps: its tracer gets its interrupt"""
+    program = l2_program(HERE / "linux" / "ptrace.c", bench.lab.cache)
+    out = subprocess.run(["powerpc64le-linux-gnu-nm", program], capture_output=True,
+                         text=True, check=True).stdout
+    places = {name: int(address, 16) for address, _, name in
+              (line.split() for line in out.splitlines() if "traced" in line)}
+    kernel = symbols(bench.lab.kernel, ["single_step_exception"])["single_step_exception"]
+    seen: dict[tuple[str, int], int] = {}
+    with linux(bench, 2, PTRACE_RUN + PROBES_RUN) as (guest, console):
+        with debugged(guest, console) as session:
+            kernel = session.entry(kernel)
+            for turn in range(40 if bench.options.full else 12):
+                session.run_for(0.05)
+                name = list(TRACED)[turn % len(TRACED)]
+                thread = into_traced(session, kernel, places, name)
+                own = session.regs(thread, "msr")["msr"] & (SE | BE)
+                wanted = {bits: (trap, offset) for bits, trap, offset in TRACED[name]}
+                if own not in wanted:
+                    raise AssertionError(f"at {name}: the tracer's MSR bits are {own:#x}")
+                trap, offset = wanted[own]
+                session.step(thread, others=turn % 2 == 0, check=False)
+                after = session.regs(thread, "pc", "srr0", "srr1", "msr")
+                next_pc = places[name] + offset
+                what = f"{name}, MSR bits {own:#x}"
+                if trap is None:
+                    check(f"pc after {what}", after["pc"], next_pc)
+                    check(f"MSR bits after {what}", after["msr"] & (SE | BE), own)
+                else:
+                    check(f"pc after {what}", after["pc"], VECTORS + trap)
+                    check(f"SRR0 after {what}", after["srr0"], next_pc)
+                    check(f"bits in SRR1 after {what}", after["srr1"] & (SE | BE), own)
+                    check(f"bits in MSR after {what}", after["msr"] & (SE | BE), 0)
+                seen[name, own] = seen.get((name, own), 0) + 1
+        console.progress(by=2)
+        check_hashes(console)
+    bench.notes.append("traced process stepped: " + ", ".join(
+        f"{name} with {'SE' if own == SE else 'BE'} {n}" for (name, own), n in seen.items()))
+
+
+def scheduler_locking(bench: Bench) -> None:
+    """clause 4: locking on: the other stays as it is; off: it runs; step: by turns"""
+    names = ("pc", "r1", "r3", "r31", "lr", "ctr", "srr0", "srr1", "msr")
+    with busy(bench) as (guest, console), debugged(guest, console) as session:
+        for thread in session.threads:
+            other = next(t for t in session.threads if t != thread)
+            session.run_for(0.2)
+            before = session.regs(other, *names)
+            for _ in range(30):
+                session.step(thread, others=False)
+            check(f"vCPU {other} with locking on", session.regs(other, *names), before)
+            places = {session.pc(other)}
+            for _ in range(30):
+                session.step(thread, others=True)
+                places.add(session.pc(other))
+            if len(places) < 3:
+                raise AssertionError(f"vCPU {other} did not run: {sorted(places)}")
+            for turn in range(30):              # as "set scheduler-locking step" has it
+                if turn % 5 == 4:
+                    session.run_for(0.01)
+                session.step(thread, others=False)
+        bench.notes.append(f"scheduler-locking: {dict(session.counts)}")
+
+
+def two_at_once(bench: Bench) -> None:
+    """clause 4: two vCPUs by one packet: one stop, neither goes further than one step"""
+    names = ("pc", "msr", "lr", "ctr")
+    both = 0
+    with busy(bench) as (guest, console), debugged(guest, console) as session:
+        for turn in range(60):
+            if turn % 6 == 0:
+                session.run_for(0.05)
+            before = {t: session.regs(t, *names) for t in session.threads}
+            words = {}
+            for thread in session.threads:
+                session.gdb.select(session.threads[thread])
+                words[thread] = session.word(before[thread])
+            one, two = session.threads.values()
+            session.gdb.resume(f"vCont;s:{one};s:{two}")
+            stop = session.wait()
+            check("signal", stop.signal, 5)
+            moved = 0
+            for thread, regs in before.items():
+                word, after = words[thread], session.pc(thread)
+                allowed = successors(word, regs["pc"], regs) if word is not None else None
+                if after == regs["pc"]:
+                    continue
+                moved += 1
+                if allowed is not None and after not in allowed and vector(after) is None:
+                    raise AssertionError(f"vCPU {thread}, {stop.raw}: {regs['pc']:#x} "
+                                         f"({word:#010x}) -> {after:#x}")
+            both += moved == 2
+            with contextlib.suppress(RspError):
+                late = session.gdb.link.receive(0.05)
+                raise AssertionError(f"a second stop reply: {late!r}")
+        bench.notes.append(f"two at once: in {both} of 60 both had got on")
+
+
+def breakpoint_while_other_steps(bench: Bench) -> None:
+    """clause 4: a breakpoint that one vCPU hits while the other steps"""
+    hits = steps = moved = 0
+    place = symbols(bench.lab.kernel, ["sys_getppid"])["sys_getppid"]
+    names = ("pc", "msr", "lr", "ctr")
+    with busy(bench) as (guest, console), debugged(guest, console) as session:
+        place = session.entry(place)
+        for turn in range(2000 if bench.options.full else 120):
+            thread = 1 + turn % 2
+            if turn % 10 < 2:
+                session.run_for(0.02)
+            session.gdb.select(session.threads[thread])
+            before = session.regs(thread, *names)
+            word = session.word(before)
+            if before["pc"] == place or word is None:
+                session.step(thread, others=False)
+                continue
+            # The other may stand on it: then gdb would step it over first
+            other = 3 - thread
+            if session.pc(other) == place:
+                session.step(other, others=False)
+            session.gdb.insert(place)
+            session.gdb.resume(f"vCont;s:{session.threads[thread]};c")
+            stop = session.wait()
+            session.gdb.remove(place)
+            after = session.pc(thread)
+            if thread_number(stop.thread) == thread:
+                steps += 1
+                check(f"{stop.raw}: signal", stop.signal, 5)
+            else:
+                session.hit(place, stop)
+                hits += 1
+                moved += after != before["pc"]
+            allowed = successors(word, before["pc"], before)
+            if (after != before["pc"] and allowed is not None and after not in allowed
+                    and vector(after) is None):
+                raise AssertionError(f"{stop.raw}: {before['pc']:#x} ({word:#010x}) -> "
+                                     f"{after:#x}")
+        if not steps:
+            raise AssertionError("no step was first")
+        bench.notes.append(f"breakpoint against step: the step first {steps}, the breakpoint "
+                           f"first {hits} (the stepped one had got on in {moved})")
+
+
+def at_once(gdb: Gdb, what: str, packet: str, limit: float = 1.0) -> None:
+    begun = time.monotonic()
+    gdb.resume(packet)
+    try:
+        gdb.wait(10)
+    except RspError as err:
+        raise AssertionError(f"{what}: {packet}: {err}") from err
+    spent = time.monotonic() - begun
+    if spent > limit:
+        raise AssertionError(f"{what}: {packet} took {spent:.1f} s")
+
+
+def step_stopped_vcpu(bench: Bench) -> None:
+    """clause 4: a vCPU that was never started: its step answers at once, nothing moves"""
+    with bench.spinning(cpus=2) as (_, gdb, image):
+        threads = gdb.threads()
+        names = ("pc", "msr", "r1", "srr0", "srr1")
+        gdb.select(threads[1])
+        before = gdb.read(names)
+        for packet in (f"vCont;s:{threads[1]}", f"vCont;s:{threads[1]};c",
+                       f"vCont;s:{threads[1]};s:{threads[0]}"):
+            for _ in range(3):
+                at_once(gdb, "a vCPU that is off", packet)
+                gdb.select(threads[1])
+                check("registers", gdb.read(names), before)
+        gdb.select(threads[0])
+        places = [image.symbols["spin"] + 4 * n for n in range(3)]
+        for _ in range(9):
+            pc = gdb.read(["pc"])["pc"]
+            gdb.step(threads[0])
+            check("the next step of the other", gdb.read(["pc"])["pc"],
+                  places[(places.index(pc) + 1) % 3])
+
+
+def step_idle_vcpu(bench: Bench) -> None:
+    """clause 4: vCPUs that wait in H_CEDE: a step answers at once, and they still wake up"""
+    waiting = 0
+    cede = 0
+    with linux(bench, 2, ("true",)) as (guest, console), \
+            debugged(guest, console) as session:
+        gdb = session.gdb
+        for turn in range(20):
+            session.run_for(0.1)
+            for thread, name in session.threads.items():
+                regs = session.regs(thread, "pc", "msr")
+                if session.word(regs | {"pc": regs["pc"] - 4}) == HYPERCALL:
+                    cede = regs["pc"] - 4
+                    waiting += 1
+                at_once(gdb, "an idle vCPU", f"vCont;s:{name}" + (";c" if turn % 2 else ""))
+        if not waiting:
+            raise AssertionError("no vCPU was idle")
+        for _ in range(10):
+            session.run_for(0.1)
+            both = "".join(f";s:{name}" for name in session.threads.values())
+            at_once(gdb, "two idle vCPUs", f"vCont{both}")
+        for turn in range(10):                  # the hypercall itself
+            gdb.insert(cede)
+            gdb.resume("vCont;c")
+            thread = session.hit(cede, session.wait())
+            gdb.remove(cede)
+            at_once(gdb, "H_CEDE", f"vCont;s:{session.threads[thread]}" +
+                    (";c" if turn % 2 else ""))
+            if session.pc(thread) not in (cede, cede + 4):
+                raise AssertionError(f"{cede:#x} -> {session.pc(thread):#x}")
+        bench.notes.append(f"idle vCPUs: {waiting} of 40 waited in H_CEDE when stepped")
+
+
+def soak_short(bench: Bench) -> None:
+    """clauses 3, 4, 5: 4 vCPUs under load, random steps, breakpoints, stops (soak.py)"""
+    with busy(bench, 4) as (guest, console):
+        soak = Soak(Session(guest, console), bench.lab.kernel, seed=1)
+        try:
+            soak.run(600 if bench.options.full else 35)
+        finally:
+            bench.notes.append(f"soak: {soak.figures()}")
+        soak.session.detach()
+        console.progress(by=2)
+        bench.notes.append(f"soak: {soak.ticks()}")
+        check_hashes(console)
+
+
+TESTS: list[Test] = [
+    step_stopped_vcpu, guest_debugs_itself, guest_debugs_itself_smp, traced_process,
+    scheduler_locking, two_at_once, breakpoint_while_other_steps, step_idle_vcpu, soak_short,
+]

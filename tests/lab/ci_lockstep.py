@@ -1,8 +1,64 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Generated streams, in lockstep with TCG."""
+"""Generated streams, in lockstep with TCG: a slice of matrix.py's cells."""
 
 from __future__ import annotations
 
-from bench import Test
+from bench import Bench, Test
+from lockstep import Options, Result
+from matrix import run_stream
+from stream import Cell
 
-TESTS: list[Test] = []
+SEED = 1
+FULL_STEPS = 20_000
+
+
+def stream(bench: Bench, little: bool, hashed: bool, ail: int, cpus: int,
+           steps: int, seconds: float) -> None:
+    """Some seconds of one cell on the machine that the bench has booted."""
+    power = int(bench.options.machine.removeprefix("powernv"))
+    cell = Cell(power, little, hashed, ail, cpus)
+    full = bench.options.full
+    options = Options(max_steps=FULL_STEPS if full else steps, every_memory=0, quiet=True,
+                      seconds=0 if full else seconds,
+                      repeat=f"tests/lab/matrix.py --only '^{cell}$' --seed {SEED}")
+    result, report = run_stream(bench.lab, bench.options.qemu, cell, SEED,
+                                bench.options.work, options)
+    bench.notes.append(f"{cell}: {said(result)}")
+    if result.divergences:
+        raise AssertionError("\n".join([str(cell), *report]))
+    if result.steps < 200:
+        raise AssertionError(f"{cell}: only {result.steps} steps in {result.seconds:.0f} s")
+    missing = {"integer", "load and store", "branch", "rfid"} - set(result.classes())
+    if missing:
+        raise AssertionError(f"{cell}: no step of {', '.join(sorted(missing))}")
+
+
+def said(result: Result) -> str:
+    counts = ", ".join(f"{name} {n}" for name, n in result.classes().most_common())
+    interrupts = ", ".join(f"{v:#x} {n}" for v, n in sorted(result.vectors.items()))
+    others = f"; rounds of the others {result.others}" if result.others else ""
+    return (f"{result.steps} steps, {result.steps / max(result.seconds, .001):.0f}/s; "
+            f"{counts}; interrupts {interrupts}{others}")
+
+
+def stream_big_endian(bench: Bench) -> None:
+    """clauses 1, 2, 3, 6: generated instructions as TCG; BE, radix, AIL 0"""
+    stream(bench, False, False, 0, 1, 6000, 30)
+
+
+def stream_little_endian(bench: Bench) -> None:
+    """clauses 1, 2, 3, 6: generated instructions as TCG; LE, radix, AIL 3"""
+    stream(bench, True, False, 3, 1, 6000, 30)
+
+
+def stream_hash(bench: Bench) -> None:
+    """clauses 1, 2, 3, 6: generated instructions as TCG; LE, hash MMU, AIL 3"""
+    stream(bench, True, True, 3, 1, 4000, 25)
+
+
+def stream_smp(bench: Bench) -> None:
+    """clauses 1, 2, 4: the same while another vCPU takes interrupts; BE, radix, AIL 0"""
+    stream(bench, False, False, 0, 2, 3000, 25)
+
+
+TESTS: list[Test] = [stream_big_endian, stream_little_endian, stream_hash, stream_smp]

@@ -375,21 +375,41 @@ def l1_initramfs(kernel: KernelPackage, cache: Path) -> Path:
 
 
 def l2_initramfs(kernel: KernelPackage, cache: Path,
-                 tools: str = "powerpc64le-linux-gnu-") -> Path:
+                 tools: str = "powerpc64le-linux-gnu-", run: tuple[str, ...] = ()) -> Path:
+    """`run`: what init starts instead of /bin/syscalls; all of linux/ is in /bin then."""
     busybox = kernel.busybox.read_bytes()
+    init = L2_INIT.replace("/bin/syscalls &", "\n".join(run)) if run else L2_INIT
+    programs = sorted((HERE / "linux").glob("*.c")) if run else []
 
     def make() -> bytes:
         obj, exe = cache / "syscalls.o", cache / "syscalls"
         subprocess.run([f"{tools}as", "-mlittle", "-a64", "-mpower9", "-o", obj],
                        input=L2_SYSCALLS.encode(), check=True)
         subprocess.run([f"{tools}ld", "-s", "-o", exe, obj], check=True)
-        image = _skeleton(busybox, L2_INIT)
+        image = _skeleton(busybox, init)
         image.file("bin/syscalls", exe.read_bytes())
+        for source in programs:
+            image.file(f"bin/{source.stem}", l2_program(source, cache, tools).read_bytes())
         return image.finish()
 
     cache.mkdir(parents=True, exist_ok=True)
     return _cached(cache, "l2-initramfs",
-                   (busybox, L2_INIT.encode(), L2_SYSCALLS.encode()), make)
+                   (busybox, init.encode(), L2_SYSCALLS.encode(),
+                    *(source.read_bytes() for source in programs)), make)
+
+
+def l2_program(source: Path, cache: Path, tools: str = "powerpc64le-linux-gnu-") -> Path:
+    """A program of linux/, compiled for the L2 guest; not stripped."""
+    def make() -> bytes:
+        exe = cache / f"{source.stem}.{os.getpid()}.exe"
+        try:
+            subprocess.run([f"{tools}gcc", "-static", "-no-pie", "-O1", "-Wall", "-Werror",
+                            "-o", exe, source], check=True)
+            return exe.read_bytes()
+        finally:
+            exe.unlink(missing_ok=True)
+
+    return _cached(cache, source.stem, (source.read_bytes(),), make)
 
 
 def stripped(binary: Path, cache: Path,
@@ -517,6 +537,7 @@ class L2Config:
     extra: list[str] = field(default_factory=list)
     stopped: bool = True                # -S
     slot: int = 0
+    run: tuple[str, ...] = ()           # Linux: lines of init, see l2_initramfs()
 
 
 class Lab:
@@ -646,7 +667,7 @@ class Lab:
             if config.payload:
                 boot = ["-kernel", self.push(config.payload)]
             else:
-                initrd = l2_initramfs(self.kernel, self.cache)
+                initrd = l2_initramfs(self.kernel, self.cache, run=config.run)
                 kernel = stripped(self.kernel.vmlinux, self.cache)
                 boot = ["-kernel", self.push(kernel), "-initrd", self.push(initrd),
                         "-append", f"console=hvc0 rdinit=/init {config.append}".strip()]

@@ -159,6 +159,25 @@ static void test_hold(Fixture *f, gconstpointer data)
     breakpoint_set_hold(f->set, 0x80, false);
     APPLY();
     g_assert_cmpint(STATE(0x80), ==, BREAKPOINT_SET);
+    /* Forced while held: in memory for that time */
+    breakpoint_set_hold(f->set, 0x80, true);
+    APPLY();
+    assert_untouched(f);
+    breakpoint_set_force(f->set, 0x80, true);
+    APPLY();
+    g_assert_cmpint(STATE(0x80), ==, BREAKPOINT_SET);
+    breakpoint_set_force(f->set, 0x80, false);
+    APPLY();
+    assert_untouched(f);
+    breakpoint_set_hold(f->set, 0x80, false);
+    APPLY();
+    g_assert_cmpint(STATE(0x80), ==, BREAKPOINT_SET);
+    /* Forced where nobody wants one: none */
+    breakpoint_set_force(f->set, 0x90, true);
+    APPLY();
+    g_assert_cmpint(STATE(0x90), ==, BREAKPOINT_CLEARED);
+    breakpoint_set_force(f->set, 0x90, false);
+    APPLY();
     /* Held and let go where nothing is: leaves no entry behind */
     breakpoint_set_hold(f->set, 0x90, true);
     APPLY();
