@@ -1045,7 +1045,6 @@ static bool carry_run(PPCStep *step)
         cs->vcpu_dirty = false;
     }
     bql_unlock();
-    /* Whoever kicked this vCPU is looked after when it has been carried */
     qatomic_set(&cs->kvm_run->immediate_exit, 0);
     kvm_arch_pre_run(cs, cs->kvm_run);
     ret = kvm_vcpu_ioctl(cs, KVM_RUN, 0);
@@ -1126,6 +1125,11 @@ static void carry_over(PPCStep *step)
             }
         }
         force_traps(&plan, false);
+        /*
+         * A kick that came meanwhile has been dropped, and another one does
+         * nothing until this thread has looked for work.
+         */
+        qatomic_set(&cs->kvm_run->immediate_exit, 1);
     }
     report_unfinished(cs, step_session_cancel(s));
     trace_kvm_step_carried(cs->cpu_index, step_session_take(s));

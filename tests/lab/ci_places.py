@@ -346,8 +346,10 @@ def page_end(bench: Bench) -> None:
             for word in ("addi", "nop", "load_self", "mtsprg", "mfmsr", "isync", "bdnz"):
                 user = msr & PR
                 path = past_the_page(bench, gone)
-                if user and word in ("mtsprg", "mfmsr"):
+                if word in ("mtsprg", "mfmsr") and user:
                     path = (0x700,)
+                elif word == "mfmsr":   # done by QEMU
+                    path = (gone, 0x400)
                 both.run(Case(f"last word: {word}, MSR {msr:#x}", last, stop, (word,), place,
                               msr, registers={"r9": last, "ctr": 1}, path=path,
                               breakpoint=False))
