@@ -120,15 +120,16 @@ def irq_guest(bench: Bench, state: State, period: int, wanted: int,
                     machine == XIVE)
 
 
-def at_full_speed(guest: Guest, what: str, seconds: float = 1.0) -> dict[str, int]:
+def at_full_speed(guest: Guest, what: str, seconds: float = 1.0,
+                  rounds: int = 10) -> dict[str, int]:
     """Rounds without a step: the guest itself counts right."""
+    before = guest.counters()["rounds"]
     guest.gdb.resume("vCont;c")
     time.sleep(seconds)
     guest.gdb.interrupt()
     guest.check_counts(what, taken=False)
     now = guest.finish_round(what)
-    if now["rounds"] < 10:
-        raise AssertionError(f"{what}: only {now['rounds']} rounds")
+    check(f"{what}: {rounds} rounds", now["rounds"] >= before + rounds, True)
     return now
 
 
@@ -251,6 +252,10 @@ def let_through(bench: Bench, state: State) -> None:
                     pc = now["pc"]
                     continue
                 taken[now["pc"]] += 1
+                if bench.options.machine == "powernv10":
+                    # Unpatched, too, a stop there now and then lets a POWER10 that
+                    # TCG plays present the interrupt once more: nothing in XIRR
+                    guest.spurious += 1
                 check(f"{what}: SRR0", now["srr0"] in {pc} | after, True)
                 check(f"{what}: SRR1", now["srr1"], guest.msr & ~SRR1_INFO)
                 check(f"{what}: MSR[EE]", now["msr"] & EE, 0)
@@ -267,7 +272,7 @@ def let_through(bench: Bench, state: State) -> None:
         check("doorbells, externals taken by steps",
               [taken[state.vectors + v] for v in (0xa00, 0x500)], [rounds, rounds])
         check("decrementer taken by steps", taken[state.vectors + 0x900] >= rounds, True)
-        at_full_speed(guest, "at full speed, after the steps", 2 * SLOW / 512e6 * 12)
+        at_full_speed(guest, "at full speed, after the steps", 4, 2)
         bench.notes.append(f"{state.name}: NOIRQ off: {steps} steps, {rounds} rounds, "
                            f"stops at vectors: {sum(taken.values())}")
 
