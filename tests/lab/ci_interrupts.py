@@ -62,9 +62,11 @@ class Guest:
                  wanted: int, xive: bool) -> None:
         self.gdb = gdb
         self.spurious = 0               # how many there may be
-        # When the guest is stopped within its handler, QEMU's and KVM's time base
-        # offsets part by up to 2^24 ticks (KVM rounds), and so do deadline and time.
-        self.strict = True
+        # Stopped and continued, a guest's time base may run backwards by up to 2^24
+        # ticks, without a step as well (QEMU keeps the offset to the host's that it
+        # set, KVM has rounded it up); a decrementer that KVM saw expire then comes
+        # before its deadline.  It is seldom; one that was doubled would be a rule.
+        self.stops = 0
         self.at = image.symbols
         self.state = state
         self.wanted = wanted
@@ -82,8 +84,8 @@ class Guest:
         """None doubled; and with `taken`, none lost."""
         now = self.counters()
         check(f"{where}: spurious ({now})", now["spurious"] <= self.spurious, True)
-        for name in ("unexpected_count", *(["early"] if self.strict else [])):
-            check(f"{where}: {name} ({now})", now[name], 0)
+        check(f"{where}: unexpected ({now})", now["unexpected_count"], 0)
+        check(f"{where}: early ({now})", now["early"] <= 1 + self.stops // 10, True)
         if taken:
             check(f"{where}: doorbells", now["doorbells_taken"], now["doorbells_sent"])
             check(f"{where}: externals", now["externals_taken"], now["externals_sent"])
@@ -91,6 +93,7 @@ class Guest:
 
     def finish_handler(self) -> None:
         """From within a handler to where its rfid goes."""
+        self.stops += 1
         at, gdb = self.at, self.gdb
         place = self.state.vectors + 0x100 + at["return"] - at["low_begin"]
         gdb.run_to(place)
@@ -99,6 +102,7 @@ class Guest:
 
     def finish_round(self, what: str) -> dict[str, int]:
         """Let the guest take all that is pending."""
+        self.stops += 1
         self.gdb.insert(self.at["leave"])
         self.gdb.cont(10)
         self.gdb.remove(self.at["leave"])
@@ -124,6 +128,7 @@ def at_full_speed(guest: Guest, what: str, seconds: float = 1.0,
                   rounds: int = 10) -> dict[str, int]:
     """Rounds without a step: the guest itself counts right."""
     before = guest.counters()["rounds"]
+    guest.stops += 1
     guest.gdb.resume("vCont;c")
     time.sleep(seconds)
     guest.gdb.interrupt()
@@ -137,6 +142,7 @@ def enter_round(guest: Guest) -> None:
     """From wherever it is to `loop`, with everything sent: the last steps are
     steps, so that no interrupt gets in between."""
     gdb, at = guest.gdb, guest.at
+    guest.stops += 1
     gdb.run_to(at["enter"])
     pc = at["enter"]
     while pc != at["loop"]:
@@ -227,7 +233,6 @@ def let_through(bench: Bench, state: State) -> None:
     rounds = 20 if bench.options.full else 4
     with irq_guest(bench, state, SLOW, wanted) as guest:
         gdb, at = guest.gdb, guest.at
-        guest.strict = False
         vectors = {state.vectors + v for v in ASYNCHRONOUS}
         taken: dict[int, int] = dict.fromkeys(vectors, 0)
         steps = 0

@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import ci_interrupts
 from bench import TRAP, Bench, Test, check, low_memory, pc_of
 from build import Image
-from lablib import L2
+from lablib import L2, L2_MACHINE
 from rsp import Gdb, RspError
 
 STATE = "/tmp/migrated"
@@ -157,6 +158,37 @@ def migrate_in_step(bench: Bench) -> None:
     bench.notes.append(f"migrated within a step: {within} times")
 
 
+def migrate_pending(bench: Bench) -> None:
+    """clauses 3, 7: behind steps in problem state with interrupts held back: none is lost"""
+    wanted = ci_interrupts.DEC | ci_interrupts.DOORBELL | ci_interrupts.EXTERNAL
+    for mode in (ci_interrupts.XICS, ci_interrupts.XIVE):
+        machine = f"{L2_MACHINE},{mode}"
+        with source(bench, "irq", machine=machine) as (guest, gdb, image):
+            irq = ci_interrupts.Guest(gdb, image, ci_interrupts.PROBLEM,
+                                      ci_interrupts.FAST, wanted,
+                                      mode == ci_interrupts.XIVE)
+            ci_interrupts.at_full_speed(irq, "before", 0.3)
+            ci_interrupts.enter_round(irq)
+            for n in range(1, 8):
+                gdb.step()
+                check(f"{mode}: pc of step {n}", pc_of(gdb), irq.at["loop"] + 4 * (n % 5))
+            registers, counters = state(gdb)[0], irq.counters()
+            monitor(guest, f"migrate file:{STATE}")
+            wait_migrated(guest)
+            with destination(bench, "irq", machine=machine) as moved:
+                irq.gdb = moved
+                # One for each time that KVM's ICP was set: held, or migrated
+                irq.spurious += 2 * (mode == ci_interrupts.XICS)
+                check(f"{mode}: registers", state(moved)[0], registers)
+                check(f"{mode}: counters", irq.counters(), counters)
+                for n in range(8, 12):
+                    moved.step()
+                    check(f"{mode}: pc of step {n}", pc_of(moved),
+                          irq.at["loop"] + 4 * (n % 5))
+                irq.finish_round(f"{mode}: behind migration")
+                ci_interrupts.at_full_speed(irq, f"{mode}: behind migration", 0.5)
+
+
 def snapshot(bench: Bench) -> None:
     """clause 7: savevm and loadvm, stopped and within a step"""
     disk = bench.options.work / "snapshots.qcow2"
@@ -192,4 +224,4 @@ def snapshot(bench: Bench) -> None:
 
 
 TESTS: list[Test] = [migrate_stopped, migrate_unpatched, migrate_running, migrate_in_step,
-                     snapshot]
+                     migrate_pending, snapshot]
