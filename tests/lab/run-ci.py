@@ -36,6 +36,8 @@ from rsp import RspError                                        # noqa: E402
 TESTS = [test for part in (ci_steps, ci_interrupts, ci_places, ci_points,
                            ci_migration, ci_lockstep, ci_linux)
          for test in part.TESTS]
+FLAKY = [test for part in (ci_interrupts, ci_migration, ci_lockstep, ci_linux)
+         for test in part.FLAKY]
 
 
 def run_tests(bench: Bench, tests: list[Test]) -> int:
@@ -76,7 +78,8 @@ def main(argv: list[str]) -> int:
     add("--time-limit", type=float, default=2400)
     options = parser.parse_args(argv)
     options.work = options.work.resolve()
-    tests = [t for t in TESTS if not options.only or re.search(options.only, t.__name__)]
+    tests = [t for t in TESTS + (FLAKY if options.full or options.only else [])
+             if not options.only or re.search(options.only, t.__name__)]
     children = Children()
     config = LabConfig(kernel_dir=options.kernel_dir, work=options.work,
                        pc_bios=options.pc_bios, machine=options.machine)
