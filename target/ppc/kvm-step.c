@@ -415,20 +415,20 @@ static bool has_trap_at(const StepPlan *plan, uint64_t addr)
 /*
  * Of two vCPUs stepped at the same time neither may need a trap on the
  * instruction of the other, which is not trapped while that one runs it.
+ * One that is carried over a trap runs alone: see force_traps().
  */
 static int check_others(PPCStep *step, StepPlan *plan)
 {
     CPUState *cs;
 
     if (step->carrying) {
-        /* The others do not run: see force_traps() */
         return 0;
     }
     CPU_FOREACH(cs) {
         PPCStep *other = get_step(cs);
         StepPlan *theirs = &other->session.plan;
 
-        if (other == step || !other->session.armed) {
+        if (other == step || other->carrying || !other->session.armed) {
             continue;
         }
         if ((theirs->has_insn && has_trap_at(plan, theirs->insn_addr)) ||

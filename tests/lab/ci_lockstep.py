@@ -61,7 +61,4 @@ def stream_smp(bench: Bench) -> None:
     stream(bench, False, False, 0, 2, 3000, 25)
 
 
-TESTS: list[Test] = [stream_big_endian, stream_little_endian, stream_hash, ]
-
-# Fail now and then, see about/CONTRACT.md; not in CI until the cause is found
-FLAKY: list[Test] = [stream_smp]
+TESTS: list[Test] = [stream_big_endian, stream_little_endian, stream_hash, stream_smp]

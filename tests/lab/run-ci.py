@@ -36,8 +36,7 @@ from rsp import RspError                                        # noqa: E402
 TESTS = [test for part in (ci_steps, ci_interrupts, ci_places, ci_points,
                            ci_migration, ci_lockstep, ci_linux)
          for test in part.TESTS]
-FLAKY = [test for part in (ci_interrupts, ci_migration, ci_lockstep, ci_linux)
-         for test in part.FLAKY]
+FLAKY = [test for part in (ci_migration, ci_linux) for test in part.FLAKY]
 
 
 def run_tests(bench: Bench, tests: list[Test]) -> int:

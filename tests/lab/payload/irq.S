@@ -49,7 +49,7 @@
 
         .section .text
         .globl  _start, begin, enter, loop, leave, faults, faults_done, low_begin, return
-        .globl  config, counters, log, log_end, log_at
+        .globl  config, counters, log, log_end, log_at, scv_begin, scv_return
 
 _start:
         to_64bit
@@ -484,6 +484,7 @@ scv_begin:
         ld      r5, SAVE + 40(0)
         ld      r4, SAVE + 32(0)
         ld      r3, SAVE(0)
+scv_return:
         rfscv
         .balign 8
 scv_end:
