@@ -277,17 +277,44 @@ unsigned breakpoint_set_pending(const BreakpointSet *set)
     return n;
 }
 
+/* The breakpoint that has its trap where the byte at @addr is, or NULL */
+static Breakpoint *trap_over(const BreakpointSet *set, uint64_t addr,
+                             size_t *off)
+{
+    Breakpoint *bp;
+
+    *off = addr % set->len;
+    bp = find(set, addr - *off);
+    return bp && bp->in_memory ? bp : NULL;
+}
+
 void breakpoint_set_restore(const BreakpointSet *set, uint64_t addr,
                             void *buf, size_t len)
 {
     uint8_t *bytes = buf;
+    size_t off;
 
     for (size_t i = 0; i < len; i++) {
-        size_t off = (addr + i) % set->len;
-        Breakpoint *bp = find(set, addr + i - off);
+        Breakpoint *bp = trap_over(set, addr + i, &off);
 
-        if (bp && bp->in_memory && bytes[i] == set->trap[off]) {
+        if (bp && bytes[i] == set->trap[off]) {
             bytes[i] = bp->saved[off];
+        }
+    }
+}
+
+void breakpoint_set_store(BreakpointSet *set, uint64_t addr, void *buf,
+                          size_t len)
+{
+    uint8_t *bytes = buf;
+    size_t off;
+
+    for (size_t i = 0; i < len; i++) {
+        Breakpoint *bp = trap_over(set, addr + i, &off);
+
+        if (bp) {
+            bp->saved[off] = bytes[i];
+            bytes[i] = set->trap[off];
         }
     }
 }

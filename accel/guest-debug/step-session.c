@@ -132,6 +132,16 @@ static int begin_anew(StepSession *s)
     return ret;
 }
 
+int step_session_again(StepSession *s)
+{
+    g_assert(s->phase == STEP_DONE);
+    if (s->armed) {
+        return begin_anew(s);
+    }
+    s->phase = STEP_IDLE;
+    return step_session_begin(s);
+}
+
 int step_session_trap(StepSession *s, uint64_t pc)
 {
     int ret;

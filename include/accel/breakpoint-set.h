@@ -162,4 +162,16 @@ unsigned breakpoint_set_pending(const BreakpointSet *set);
 void breakpoint_set_restore(const BreakpointSet *set, uint64_t addr,
                             void *buf, size_t len);
 
+/**
+ * breakpoint_set_store() - let what is to be written go underneath traps
+ * @addr: where it will be written
+ * @buf: the bytes
+ * @len: their number
+ *
+ * Bytes that belong to a trap in memory are kept for when it is taken out, and
+ * those in @buf become the trap's.  As for breakpoint_set_restore().
+ */
+void breakpoint_set_store(BreakpointSet *set, uint64_t addr, void *buf,
+                          size_t len);
+
 #endif /* ACCEL_BREAKPOINT_SET_H */

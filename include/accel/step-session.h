@@ -19,6 +19,8 @@
  *     IDLE --begin--> ARMED --trap--> DONE --take--> IDLE
  *      |                |               ^
  *      |                +----cancel-----+ (or back to IDLE: not begun)
+ *      |                ^               |
+ *      |                +-----again-----+
  *      +--begin, the plan was to emulate+
  *
  * A trap may also find that something came in between before the instruction
@@ -138,6 +140,14 @@ int step_session_begin(StepSession *s);
 #define STEP_TRAP_DONE  1   /* that ends the step */
 #define STEP_TRAP_AGAIN 2   /* the step was begun anew: run on */
 int step_session_trap(StepSession *s, uint64_t pc);
+
+/**
+ * step_session_again() - begin a step where the last one ended
+ *
+ * As step_session_begin(), but the session must be done; for one step after
+ * another while other vCPUs run.  Traps that both need stay in memory.
+ */
+int step_session_again(StepSession *s);
 
 /**
  * step_session_traps_at() - is @pc a trap of this session?

@@ -21,10 +21,14 @@ static const struct {
     const char *name;
     uint64_t addr_id;
     uint64_t ctl_id;        /* 0: the address register has it all */
+    int addr_spr;
+    int ctl_spr;
 } debug_regs[NR_REGS] = {
-    [CIABR] = { "CIABR", KVM_REG_PPC_CIABR, 0 },
-    [DAWR0] = { "DAWR0", KVM_REG_PPC_DAWR, KVM_REG_PPC_DAWRX },
-    [DAWR1] = { "DAWR1", KVM_REG_PPC_DAWR1, KVM_REG_PPC_DAWRX1 },
+    [CIABR] = { "CIABR", KVM_REG_PPC_CIABR, 0, SPR_CIABR, 0 },
+    [DAWR0] = { "DAWR0", KVM_REG_PPC_DAWR, KVM_REG_PPC_DAWRX,
+                SPR_DAWR0, SPR_DAWRX0 },
+    [DAWR1] = { "DAWR1", KVM_REG_PPC_DAWR1, KVM_REG_PPC_DAWRX1,
+                SPR_DAWR1, SPR_DAWRX1 },
 };
 
 typedef struct RegValue {
@@ -61,13 +65,25 @@ static CPUWatchpoint hit;
 #define DSISR_DAWR_MATCH   PPC_BIT32(9)     /* DSISR[41] */
 #define SRR1_CIABR_MATCH   PPC_BIT(43)
 
-/* Registers of one vCPU; in its thread or while it does not run */
+/*
+ * Registers of one vCPU; in its thread or while it does not run.  If QEMU's
+ * copy is the valid one, KVM gets that when the vCPU is entered.
+ */
 
 static int read_reg(CPUState *cs, int n, RegValue *value)
 {
-    int ret = kvm_get_one_reg(cs, debug_regs[n].addr_id, &value->addr);
+    CPUPPCState *env = cpu_env(cs);
+    int ret;
 
     value->ctl = 0;
+    if (cs->vcpu_dirty) {
+        value->addr = env->spr[debug_regs[n].addr_spr];
+        if (debug_regs[n].ctl_id) {
+            value->ctl = env->spr[debug_regs[n].ctl_spr];
+        }
+        return 0;
+    }
+    ret = kvm_get_one_reg(cs, debug_regs[n].addr_id, &value->addr);
     if (!ret && debug_regs[n].ctl_id) {
         ret = kvm_get_one_reg(cs, debug_regs[n].ctl_id, &value->ctl);
     }
@@ -76,9 +92,17 @@ static int read_reg(CPUState *cs, int n, RegValue *value)
 
 static int write_reg(CPUState *cs, int n, const RegValue *value)
 {
+    CPUPPCState *env = cpu_env(cs);
     RegValue v = *value;
-    int ret = kvm_set_one_reg(cs, debug_regs[n].addr_id, &v.addr);
+    int ret;
 
+    if (cs->vcpu_dirty) {
+        env->spr[debug_regs[n].addr_spr] = v.addr;
+        if (debug_regs[n].ctl_id) {
+            env->spr[debug_regs[n].ctl_spr] = v.ctl;
+        }
+    }
+    ret = kvm_set_one_reg(cs, debug_regs[n].addr_id, &v.addr);
     if (!ret && debug_regs[n].ctl_id) {
         ret = kvm_set_one_reg(cs, debug_regs[n].ctl_id, &v.ctl);
     }

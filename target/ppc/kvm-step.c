@@ -41,6 +41,7 @@ typedef struct PPCStep {
     bool carry_point;           /* over what a point matched in vain */
     bool carrying;
     bool alone;                 /* to be stepped while no other vCPU runs */
+    bool overdue_end;           /* the step was given up waiting for */
     bool in_guest;              /* see run_lock */
 } PPCStep;
 
@@ -603,6 +604,7 @@ static const StepOps step_ops = {
 /* The occasions */
 
 static void step_overdue(void *opaque);
+static void queue_carry(PPCStep *step);
 
 void kvmppc_step_init(CPUState *cs, uint32_t trap)
 {
@@ -631,14 +633,25 @@ void kvmppc_step_init(CPUState *cs, uint32_t trap)
 
 /*
  * A vCPU that has ceded itself waits in KVM, for ever perhaps, and there is no
- * asking whether it does.  It stands behind its hypercall, or on it; steps from
- * there are given this time.
+ * asking whether it does.  It stands behind its hypercall, which has enabled
+ * interrupts and returned H_SUCCESS; steps from there, or of a hypercall, are
+ * given this time.
  */
 #define STEP_OVERDUE_MS 200
 
 static bool may_wait(PPCStep *step)
 {
-    return step->follows_hcall || step->plan.insn.cls == PPC_STEP_HCALL;
+    const PPCStepRegs *regs = &step->plan.before;
+
+    return step->plan.insn.cls == PPC_STEP_HCALL ||
+           (step->follows_hcall && regs->msr & PPC_STEP_MSR_EE &&
+            regs->gpr[3] == 0);
+}
+
+static void give_time(PPCStep *step)
+{
+    timer_mod(step->overdue, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                             STEP_OVERDUE_MS);
 }
 
 static void do_begin(CPUState *cs, run_on_cpu_data data)
@@ -647,20 +660,26 @@ static void do_begin(CPUState *cs, run_on_cpu_data data)
     int *ret = data.host_ptr;
 
     if (cs->halted) {
-        /* It does not run: over at once, nothing having happened */
-        *ret = step_session_end(&step->session);
-        timer_mod(step->overdue, 0);
+        /* It does not run: see cpu_end_idle_step() */
+        *ret = 0;
         return;
     }
-    *ret = step_session_begin(&step->session);
+    timer_del(step->overdue);
+    if (step->session.phase == STEP_DONE) {
+        *ret = step_session_again(&step->session);
+    } else {
+        *ret = step_session_begin(&step->session);
+    }
     if (*ret == -EBUSY && !may_wait(step)) {
         /* Not together with another: before it, when the VM runs */
         step->alone = true;
         *ret = 0;
+        if (runstate_is_running()) {
+            queue_carry(step);
+        }
     }
     if (step->session.phase == STEP_ARMED && may_wait(step)) {
-        timer_mod(step->overdue, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                                 STEP_OVERDUE_MS);
+        give_time(step);
     }
 }
 
@@ -690,13 +709,28 @@ static void do_cancel(CPUState *cs, run_on_cpu_data data)
     report_unfinished(cs, step_session_cancel(&get_step(cs)->session));
 }
 
+static void do_set_points(CPUState *cs, run_on_cpu_data data)
+{
+    kvmppc_points_suspend(cs, false);
+}
+
 static void do_end(CPUState *cs, run_on_cpu_data data)
 {
-    StepSession *s = &get_step(cs)->session;
+    PPCStep *step = get_step(cs);
+    StepSession *s = &step->session;
+    uint64_t pc;
 
-    if (s->phase == STEP_ARMED) {
-        report_unfinished(cs, step_session_end(s));
+    if (s->phase != STEP_ARMED) {
+        return;
     }
+    if (step->plan.insn.cls == PPC_STEP_HCALL &&
+        (step_get_pc(step, &pc) || pc == step->plan.before.pc)) {
+        /* The vCPU has not come to it yet: a busy host */
+        give_time(step);
+        return;
+    }
+    report_unfinished(cs, step_session_end(s));
+    step->overdue_end = s->phase == STEP_DONE;
 }
 
 static void step_overdue(void *opaque)
@@ -707,15 +741,12 @@ static void step_overdue(void *opaque)
     if (step->session.phase == STEP_ARMED) {
         run_on_cpu(cs, do_end, RUN_ON_CPU_NULL);
     }
-    if (step->session.phase == STEP_DONE && cs->halted) {
-        /* Its thread sleeps, and does not come to say so */
-        cpu_handle_guest_debug(cs);
-    }
 }
 
 static bool take(PPCStep *step)
 {
     step->alone = false;
+    step->overdue_end = false;
     timer_del(step->overdue);
     return step_session_take(&step->session);
 }
@@ -773,8 +804,6 @@ static void remove_point_traps(void)
     }
     breakpoint_set_apply(breakpoints);
 }
-
-static void queue_carry(PPCStep *step);
 
 /* gdb is not told of these: the step goes on when the VM does */
 static bool stop_is_silent(RunState state)
@@ -870,10 +899,18 @@ int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
     if (!enable) {
         run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
         take(step);
+        if (runstate_is_running() && kvmppc_points_any()) {
+            /* It runs on, and now those that a step does without count */
+            run_on_cpu(cs, do_set_points, RUN_ON_CPU_NULL);
+        }
         return 0;
     }
-    if (step->session.phase != STEP_IDLE) {
+    if (step->session.phase == STEP_ARMED) {
         return 0;
+    }
+    if (step->overdue_end) {
+        /* It still waits: to step on would be to wait for ever */
+        return -EAGAIN;
     }
     ret = activate();
     return ret ? ret : begin(cs);
@@ -998,6 +1035,57 @@ int kvmppc_breakpoint_remove(vaddr addr)
     /* What can't be taken out now is tried again with the next change */
     breakpoint_set_apply(breakpoints);
     g_hash_table_remove(user_addresses, &addr);
+    return 0;
+}
+
+/* Within a page */
+static int debug_access(CPUState *cs, vaddr addr, void *buf, size_t len,
+                        bool is_write, bool physical)
+{
+    hwaddr phys = addr;
+
+    if (!physical) {
+        hwaddr page;
+
+        cpu_synchronize_mmu(cs);
+        page = cpu_get_phys_page_debug(cs, addr & TARGET_PAGE_MASK);
+        if (page == -1) {
+            return -1;
+        }
+        phys = page | (addr & ~TARGET_PAGE_MASK);
+    }
+    if (is_write) {
+        g_autofree void *bytes = g_memdup2(buf, len);
+
+        breakpoint_set_store(breakpoints, phys, bytes, len);
+        if (address_space_write(&address_space_memory, phys,
+                                MEMTXATTRS_UNSPECIFIED, bytes, len)) {
+            return -1;
+        }
+        cpu_flush_icache_range(phys, len);
+        return 0;
+    }
+    if (address_space_read(&address_space_memory, phys, MEMTXATTRS_UNSPECIFIED,
+                           buf, len)) {
+        return -1;
+    }
+    breakpoint_set_restore(breakpoints, phys, buf, len);
+    return 0;
+}
+
+int kvmppc_memory_rw_debug(CPUState *cs, vaddr addr, void *buf, size_t len,
+                           bool is_write, bool physical)
+{
+    while (len) {
+        size_t part = MIN(len, TARGET_PAGE_SIZE - (addr & ~TARGET_PAGE_MASK));
+
+        if (debug_access(cs, addr, buf, part, is_write, physical)) {
+            return -1;
+        }
+        addr += part;
+        buf += part;
+        len -= part;
+    }
     return 0;
 }
 

@@ -49,6 +49,20 @@ int kvmppc_breakpoint_insert(CPUState *cs, vaddr addr);
 int kvmppc_breakpoint_remove(vaddr addr);
 
 /**
+ * kvmppc_memory_rw_debug() - access memory for the debugger
+ * @physical: @addr is a guest physical address, and not one in the address
+ *     space that @cs is in
+ *
+ * As cpu_memory_rw_debug(), but a trap that is in memory is not seen, and what
+ * is written over it goes underneath.
+ *
+ * Returns: 0, or -1 if something there is not mapped; what comes before that
+ * has been read or written.
+ */
+int kvmppc_memory_rw_debug(CPUState *cs, vaddr addr, void *buf, size_t len,
+                           bool is_write, bool physical);
+
+/**
  * kvmppc_step_want_traps() - have all vCPUs exit for traps
  *
  * For hardware points, which need them without a step.

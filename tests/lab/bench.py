@@ -63,8 +63,7 @@ def pc_of(gdb: Gdb) -> int:
 
 def low_memory(gdb: Gdb) -> bytes:
     """The vectors, as memory has them, and the code of the spinning payload."""
-    return b"".join(gdb.read_memory(at, 0x200) for at in range(0, 0x1000, 0x200)) + \
-        gdb.read_memory(0x400000, 0x18)
+    return gdb.raw_memory(0, 0x1000) + gdb.raw_memory(0x400000, 0x18)
 
 
 Test = Callable[[Bench], None]

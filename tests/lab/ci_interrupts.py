@@ -194,7 +194,7 @@ def held_back(bench: Bench, state: State, machine: str = XICS,
             guest.finish_round(f"{what_irq}, round {number}")
         spent = (time.monotonic() - begun) / steps
         last = at_full_speed(guest, "at full speed, after the steps")
-        check("a trap is left", TRAP in gdb.read_memory(0x100, 0xf00), False)
+        check("a trap is left", TRAP in gdb.raw_memory(0x100, 0xf00), False)
         bench.notes.append(
             f"{what_irq} in {guest.presenter}: {steps} steps with all pending, "
             f"{spent * 1000:.1f} ms each; "

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bench import TRAP, Bench, Test, check
+from bench import TRAP, Bench, Test, check, low_memory
 from build import Image
 from rsp import Gdb, RspError
 
@@ -531,7 +531,9 @@ def another_pid(bench: Bench) -> None:
               gdb.read_memory(user, size) == ours[1], True)
         gdb.insert(user + 8)
         check("PID 0's page", gdb.read_memory(0x902000, size) == ours[0], True)
-        check("PID 1's page", gdb.read_memory(0x904008, 4), TRAP)
+        check("PID 1's page", gdb.raw_memory(0x904008, 8)[:4], TRAP)
+        check("PID 1's page, as gdb reads it",
+              gdb.read_memory(user, size) == ours[1], True)
         gdb.cont(5)
         check("continue stops at the breakpoint", gdb.read(["pc"])["pc"], user + 8)
         check("what ran was PID 1's", gdb.read(["r20"])["r20"], 200)
@@ -576,8 +578,8 @@ def unmapped_by_another(bench: Bench) -> None:
             check(f"{what}: r20, r21", (now["r20"], now["r21"]),
                   ((ran + 2) // 3, 3 * ((ran + 1) // 3)))
         check("it was unmapped now and then", met > 0 and ran > 0, True)
-        check("a trap is left", TRAP in b"".join(side.memory()) or
-              TRAP in gdb.read_memory(0x903000, 16), False)
+        check("a trap is left", TRAP in low_memory(gdb) or
+              TRAP in gdb.raw_memory(0x903000, 16), False)
         bench.notes.append(f"unmapped by another vCPU: {ran} steps, {met} times at 0x400")
 
 

@@ -107,7 +107,9 @@ def disconnect(bench: Bench) -> None:
     with bench.spinning() as (guest, gdb, _):
         vectors = low_memory(gdb)
         gdb.insert(0x400000)            # behind us: never reached
-        check("inserted", gdb.read_memory(0x400000, 4), TRAP)
+        check("inserted", gdb.raw_memory(0x400000, 8)[:4], TRAP)
+        check("as the guest would read it", gdb.read_memory(0x400000, 0x18),
+              vectors[0x1000:])
         gdb.resume("vCont;c")
         time.sleep(0.3)
         gdb.close()

@@ -770,7 +770,8 @@ class TcgReference:
     def __init__(self, payload: Path, work: Path, children: Children | None = None,
                  qemu: str = "qemu-system-ppc64", cpu: str = "power9",
                  machine: str = L2_MACHINE, memory: str = "512M",
-                 name: str = "tcg") -> None:
+                 name: str = "tcg", thread: str = "single",
+                 extra: Iterable[str] = ()) -> None:
         self.children = children or Children()
         self.gdb_port = reserve_port()
         work.mkdir(parents=True, exist_ok=True)
@@ -778,11 +779,11 @@ class TcgReference:
         self.log = work / f"{name}-qemu.log"
         self.log.write_bytes(b"")
         self.process = self.children.start([
-            qemu, "-M", machine, "-accel", "tcg,thread=single", "-cpu", cpu,
+            qemu, "-M", machine, "-accel", f"tcg,thread={thread}", "-cpu", cpu,
             "-m", memory, "-nographic", "-nodefaults",
             "-chardev", f"file,id=con,path={self.console}",
             "-device", "spapr-vty,chardev=con", "-kernel", str(payload),
-            "-S", "-gdb", f"tcp:127.0.0.1:{self.gdb_port}"], self.log)
+            "-S", "-gdb", f"tcp:127.0.0.1:{self.gdb_port}", *extra], self.log)
         deadline = time.monotonic() + 20
         while True:
             with contextlib.suppress(OSError):

@@ -80,7 +80,7 @@ def expand(data: bytes) -> bytes:
 
 
 class Connection:
-    """Packets with acks over one TCP connection."""
+    """Packets over one TCP connection, with acks until `acks` is cleared."""
 
     def __init__(self, sock: socket.socket, timeout: float = 10.0) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -88,6 +88,7 @@ class Connection:
         self.timeout = timeout
         self.pending = b""
         self.unacked = 0
+        self.acks = True
 
     def _fill(self, deadline: float) -> None:
         left = deadline - time.monotonic()
@@ -123,7 +124,8 @@ class Connection:
         self.pending = self.pending[end + 3:]
         if int(given, 16) != checksum(data):
             raise RspError(f"checksum {given!r} of {data[:40]!r}")
-        self.sock.sendall(b"+")
+        if self.acks:
+            self.sock.sendall(b"+")
         return expand(data)
 
     def send(self, data: bytes | str) -> None:
@@ -135,7 +137,7 @@ class Connection:
             raise RspError(f"unasked: {self.pending[:40]!r}")
         raw = [p.encode() if isinstance(p, str) else p for p in packets]
         self.sock.sendall(b"".join(b"$%b#%02x" % (p, checksum(p)) for p in raw))
-        self.unacked = len(raw)
+        self.unacked = len(raw) if self.acks else 0
         if self.unacked == 1:
             self.ack()
 
@@ -197,6 +199,11 @@ class Gdb:
             name, equals, value = item.partition("=")
             features[name if equals else item[:-1]] = value if equals else item[-1:]
         return features
+
+    def start_no_ack(self) -> None:
+        """QStartNoAckMode: the answer is the last thing that is acked."""
+        self._ok("QStartNoAckMode")
+        self.link.acks = False
 
     def transfer(self, name: str, annex: str) -> bytes:
         """qXfer:NAME:read ("General Query Packets")."""
@@ -308,6 +315,20 @@ class Gdb:
             if len(part) != size:
                 raise RspError(f"m: {len(part)} of {size} bytes")
             data += part
+        return data
+
+    def raw_memory(self, address: int, length: int) -> bytes:
+        """Guest physical memory as it is, by the monitor: `m` shows no trap.
+
+        Both must be multiples of 8; the target is big-endian for the monitor."""
+        data = b""
+        for line in self.monitor(f"xp /{length // 8}xg {address:#x}").splitlines():
+            place, colon, values = line.partition(": ")
+            if colon:
+                data += b"".join(int(value, 16).to_bytes(8, "big")
+                                 for value in values.split())
+        if len(data) != length:
+            raise RspError(f"xp: {len(data)} of {length} bytes")
         return data
 
     def write_memory(self, address: int, data: bytes) -> None:

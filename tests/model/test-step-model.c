@@ -193,7 +193,7 @@ static void assert_same(const char *name, const ModelCpu *a,
  * What QEMU does around the session; returns whether the step ended.  If it
  * did with s->plan.reason set, it has not run.
  */
-static bool drive(ModelCpu *cpu)
+static bool run_out(ModelCpu *cpu)
 {
     StepSession *s = &cpu->session;
 
@@ -215,7 +215,12 @@ static bool drive(ModelCpu *cpu)
             s->phase = STEP_DONE;
         }
     }
-    return step_session_take(s);
+    return s->phase == STEP_DONE;
+}
+
+static bool drive(ModelCpu *cpu)
+{
+    return run_out(cpu) && step_session_take(&cpu->session);
 }
 
 static bool accesses(const struct Case *c, unsigned base)
@@ -477,6 +482,59 @@ static void test_again_emulated(void)
     g_assert_true(cpu->pending_irq);
     assert_clean(cpu);
     model_free(cpu);
+}
+
+/* Range stepping: one step after the other, the traps of both in memory */
+static void check_range(const struct Case *c, const Mode *mode,
+                        unsigned fail_at, unsigned *calls)
+{
+    g_autofree ModelCpu *cpu = g_new(ModelCpu, 1);
+    g_autofree ModelCpu *expected = g_new(ModelCpu, 1);
+    StepSession *s = &cpu->session;
+    unsigned begun;
+
+    setup(cpu, c, mode);
+    setup(expected, c, mode);
+    g_assert_cmpint(step_session_begin(s), ==, 0);
+    g_assert_true(run_out(cpu));
+    reference(expected, &cpu->plan);
+    begun = cpu->calls;
+    cpu->fail_at = fail_at ? begun + fail_at : 0;
+    if (step_session_again(s)) {
+        /* Refused: where the first one ended */
+        g_assert_nonnull(s->plan.reason);
+        g_assert_cmpint(s->phase, ==, STEP_IDLE);
+    } else {
+        g_assert_true(drive(cpu));
+        if (!s->plan.reason) {
+            reference(expected, &cpu->plan);
+        }
+    }
+    *calls = cpu->calls - begun;
+    assert_clean(cpu);
+    assert_same(c->name, cpu, expected);
+    model_free(cpu);
+    model_free(expected);
+}
+
+static void test_range(void)
+{
+    unsigned calls;
+
+    for (unsigned m = 0; m < G_N_ELEMENTS(modes); m++) {
+        if (modes[m].at || modes[m].msr & PPC_STEP_MSR_SE) {
+            continue;
+        }
+        for (unsigned c = 0; c < G_N_ELEMENTS(cases); c++) {
+            g_test_message("mode %u: %s", m, cases[c].name);
+            check_range(&cases[c], &modes[m], 0, &calls);
+            for (unsigned n = calls; n; n--) {
+                unsigned ignored;
+
+                check_range(&cases[c], &modes[m], n, &ignored);
+            }
+        }
+    }
 }
 
 /*
@@ -839,6 +897,7 @@ int main(int argc, char **argv)
     g_test_add_func("/step-model/cancel/undone", test_cancel_undone);
     g_test_add_func("/step-model/cancel/again", test_cancel_again);
     g_test_add_func("/step-model/again/emulated", test_again_emulated);
+    g_test_add_func("/step-model/range", test_range);
     g_test_add_func("/step-model/end", test_end);
     g_test_add_func("/step-model/interrupted", test_interrupted);
     g_test_add_func("/step-model/interrupt-behind", test_interrupt_behind);

@@ -315,6 +315,42 @@ static void test_restore(Fixture *f, gconstpointer data)
     }
 }
 
+/*
+ * What a debugger writes goes underneath, at any alignment and length: read
+ * back at once, and there when the traps are out
+ */
+static void test_store(Fixture *f, gconstpointer data)
+{
+    uint8_t bytes[64], copy[64];
+
+    for (unsigned from = 0x5fc; from < 0x618; from++) {
+        for (unsigned len = 0; len < 32; len++) {
+            ADD(0x600);
+            ADD(0x604);
+            ADD(0x610);
+            APPLY();
+            for (unsigned i = 0; i < len; i++) {
+                /* The trap's own bytes among them */
+                bytes[i] = i % 3 ? from * len + i : trap[(from + i) % 4];
+            }
+            memcpy(f->pristine->bytes + from, bytes, len);
+            memcpy(copy, bytes, len);
+            breakpoint_set_store(f->set, from, copy, len);
+            memcpy(f->m->bytes + from, copy, len);
+            g_assert_cmpmem(f->m->bytes + 0x600, 4, trap, 4);
+            g_assert_cmpmem(f->m->bytes + 0x604, 4, trap, 4);
+            g_assert_cmpmem(f->m->bytes + 0x610, 4, trap, 4);
+            breakpoint_set_restore(f->set, from, copy, len);
+            g_assert_cmpmem(copy, len, bytes, len);
+            DEL(0x600);
+            DEL(0x604);
+            DEL(0x610);
+            APPLY();
+            assert_untouched(f);
+        }
+    }
+}
+
 /* 10,000 of them: the cost of a change does not depend on how many there are */
 static void test_many(Fixture *f, gconstpointer data)
 {
@@ -392,6 +428,7 @@ int main(int argc, char **argv)
     TEST(each_access_fails);
     TEST(overwritten);
     TEST(restore);
+    TEST(store);
     TEST(many);
     TEST(random);
     return g_test_run();
