@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Build the guests of payload/."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent / "payload"
+LAB = HERE.parent.parent / "lab" / "payload"            # bare.inc
+
+ASSEMBLY = "guest"              # big-endian
+C = {"loop-O0": "-O0", "loop-O1": "-O1"}                # little-endian
+NAMES = (ASSEMBLY, *C)
+
+
+def build(name: str, out: Path, tools: str = "powerpc64le-linux-gnu-") -> Path:
+    """Compile and link one guest; the ELF file's path."""
+    out.mkdir(parents=True, exist_ok=True)
+    obj, elf = out / f"{name}.o", out / f"{name}.elf"
+    assemble = [f"{tools}as", "-a64", "-mpower9", "-mregnames", "-I", LAB]
+    link = [f"{tools}ld", "-static", "-z", "max-page-size=4096",
+            "--no-warn-rwx-segments", "-T", HERE / "guest.ld", "-o", elf]
+    if name == ASSEMBLY:
+        subprocess.run([*assemble, "-mbig", "-o", obj, HERE / "guest.S"], check=True)
+        subprocess.run([*link, "-EB", "-m", "elf64ppc", obj], check=True)
+        return elf
+    start = out / "start.o"
+    subprocess.run([*assemble, "-mlittle", "-o", start, HERE / "start.S"], check=True)
+    subprocess.run([f"{tools}gcc", C[name], "-g", "-Wall", "-Werror", "-std=gnu11",
+                    "-ffreestanding", "-fno-pie", "-fno-stack-protector",
+                    "-fno-asynchronous-unwind-tables", "-mlittle", "-mcpu=power9",
+                    "-msoft-float", "-mno-vsx", "-mno-altivec",
+                    "-c", "-o", obj, HERE / "loop.c"], check=True)
+    subprocess.run([*link, "-EL", "-m", "elf64lppc", start, obj], check=True)
+    return elf
+
+
+def lines() -> dict[str, int]:
+    """Where loop.c's marks are."""
+    text = (HERE / "loop.c").read_text().splitlines()
+    return {found[1]: number for number, line in enumerate(text, 1)
+            if (found := re.search(r"/\* @(\w+) \*/", line))}

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tests of QEMU's gdbstub under TCG, with raw packets and with gdb itself.
+
+    run-tcg.py --qemu FILE [--pc-bios DIR] --work DIR [--only REGEX] [--gdb gdb-multiarch]
+
+The last line is "N passed, N failed".  A test whose docstring ends with "(also
+unpatched)" is about what QEMU could do before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+import traceback
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE)]
+
+from common import Bench, RspError, Test                        # noqa: E402
+import t_gdb                                                    # noqa: E402
+import t_memory                                                 # noqa: E402
+import t_protocol                                               # noqa: E402
+import t_range                                                  # noqa: E402
+import t_state                                                  # noqa: E402
+import t_stop                                                   # noqa: E402
+from lablib import Children, LabError, Watchdog, tail           # noqa: E402
+
+TESTS = [test for part in (t_range, t_state, t_stop, t_memory, t_protocol, t_gdb)
+         for test in part.TESTS]
+
+
+def run_tests(bench: Bench, tests: list[Test]) -> int:
+    failed = 0
+    for number, test in enumerate(tests, 1):
+        begun = time.monotonic()
+        bench.logs = []
+        try:
+            test(bench)
+        except (AssertionError, RspError, LabError, OSError) as err:
+            failed += 1
+            print(f"not ok {number} - {test.__name__}: {err}")
+            if not isinstance(err, AssertionError):
+                traceback.print_exc(file=sys.stdout)
+            for log in bench.logs:
+                if log.stat().st_size:
+                    print(f"  {log}:", *tail(log, 8), sep="\n    ")
+        else:
+            print(f"ok {number} - {test.__name__}: {(test.__doc__ or '').strip()} "
+                  f"({time.monotonic() - begun:.1f} s)")
+        sys.stdout.flush()
+    for note in bench.notes:
+        print(f"# {note}")
+    print(f"{len(tests) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--qemu", type=Path, required=True)
+    add("--pc-bios", type=Path)
+    add("--work", type=Path, required=True)
+    add("--only", help="names of tests that match this expression")
+    add("--gdb", default="gdb-multiarch")
+    add("--time-limit", type=float, default=400)
+    options = parser.parse_args(argv)
+    options.work = options.work.resolve()
+    options.work.mkdir(parents=True, exist_ok=True)
+    tests = [t for t in TESTS if not options.only or re.search(options.only, t.__name__)]
+    children = Children()
+    bench = Bench(options, children)
+    watchdog = Watchdog(options.time_limit, children, lambda: bench.logs)
+    try:
+        return run_tests(bench, tests)
+    finally:
+        watchdog.cancel()
+        children.stop_all()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

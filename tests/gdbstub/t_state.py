@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a step leaves behind, and steps of vCPUs that do not run."""
+
+from __future__ import annotations
+
+import time
+
+from common import (FIRST, LIMIT, SECOND, Bench, Gdb, Guest, RspTimeout, Test,
+                    answers, check, check_thread, goes_on, on, pc_of, place)
+
+ROUNDS = 6
+THREADS = ("single", "multi")
+
+
+def at_loops(guest: Guest, gdb: Gdb) -> None:
+    """Both vCPUs at the first instruction of their loops."""
+    gdb.select(SECOND)
+    place(gdb, guest.second)
+    gdb.select(FIRST)
+    place(gdb, guest.spin)
+
+
+def both_run(guest: Guest, gdb: Gdb) -> None:
+    before = [guest.number(gdb, at) for at in (guest.counter, guest.second_counter)]
+    goes_on(gdb)
+    after = [guest.number(gdb, at) for at in (guest.counter, guest.second_counter)]
+    for old, new in zip(before, after):
+        check("both run freely", new > old + 1000, True)
+
+
+def stale_step(bench: Bench) -> None:
+    """item 3: one steps, one continues, the step ends it; nothing stays (also unpatched)"""
+    for thread in THREADS:
+        with bench.stopped(2, thread) as (guest, gdb):
+            for n in range(ROUNDS):
+                stepped, other = (FIRST, SECOND) if n % 2 else (SECOND, FIRST)
+                check_thread(answers(gdb, f"vCont;s:{stepped};c:{other}"), stepped)
+                both_run(guest, gdb)
+
+
+def stale_other_stop(bench: Bench) -> None:
+    """item 3: the same, ended by the other one's breakpoint"""
+    for thread in THREADS:
+        with bench.stopped(2, thread) as (guest, gdb):
+            places = {FIRST: guest.spin + 4, SECOND: guest.second + 4}
+            for n in range(ROUNDS):
+                stepped, other = (FIRST, SECOND) if n % 2 else (SECOND, FIRST)
+                at_loops(guest, gdb)
+                gdb.insert(places[other])
+                answers(gdb, f"vCont;s:{stepped};c:{other}")
+                gdb.remove(places[other])
+                both_run(guest, gdb)
+
+
+def stale_two_steps(bench: Bench) -> None:
+    """item 3: both step, one is reported"""
+    for thread in THREADS:
+        with bench.stopped(2, thread) as (guest, gdb):
+            for action in ("vCont;s", f"vCont;s:{FIRST};s:{SECOND}",
+                           f"vCont;s:{SECOND};s:{FIRST}") * 2:
+                answers(gdb, action)
+                both_run(guest, gdb)
+
+
+def stale_plain(bench: Bench) -> None:
+    """item 3: s of the vCPU that Hc chose, ended by the other's breakpoint, then c"""
+    for thread in THREADS:
+        with bench.stopped(2, thread) as (guest, gdb):
+            places = {FIRST: guest.spin + 4, SECOND: guest.second + 4}
+            for n in range(ROUNDS):
+                stepped, other = (FIRST, SECOND) if n % 2 else (SECOND, FIRST)
+                at_loops(guest, gdb)
+                gdb.insert(places[other])
+                gdb._ok(f"Hc{stepped}")
+                answers(gdb, "s")
+                gdb.remove(places[other])
+                goes_on(gdb, "c")
+                both_run(guest, gdb)
+
+
+def stale_after_interrupt(bench: Bench) -> None:
+    """item 3: a step of a vCPU that waits, ended by ^C or by its own stop"""
+    for thread in THREADS:
+        with bench.guest(cpus=2, thread=thread) as guest:
+            gdb = guest.connect()
+            gdb.run_to(guest.ready)
+            gdb.resume(f"vCont;s:{SECOND};c:{FIRST}")
+            try:
+                gdb.wait(1)
+            except RspTimeout:
+                gdb.interrupt(LIMIT)
+            guest.bring_up_second(gdb)
+            both_run(guest, gdb)
+
+
+def stale_detach(bench: Bench) -> None:
+    """items 3, 14: after D the guest runs, whatever was stepped last"""
+    for thread in THREADS:
+        with bench.stopped(2, thread) as (guest, gdb):
+            for n in range(4):
+                stepped, other = (FIRST, SECOND) if n % 2 else (SECOND, FIRST)
+                at_loops(guest, gdb)
+                gdb.insert((guest.second if n % 2 else guest.spin) + 4)
+                answers(gdb, f"vCont;s:{stepped};c:{other}")
+                before = [guest.number(gdb, at)
+                          for at in (guest.counter, guest.second_counter)]
+                # The breakpoint is still there
+                gdb.detach()
+                time.sleep(0.3)
+                check("state", guest.monitor.state(), "running")
+                gdb = guest.connect()
+                after = [guest.number(gdb, at)
+                         for at in (guest.counter, guest.second_counter)]
+                for old, new in zip(before, after):
+                    check("both run freely", new > old + 1000, True)
+
+
+def disconnect_stopped(bench: Bench) -> None:
+    """item 14: a guest that was stopped stays so, and forgets steps and breakpoints"""
+    for thread in THREADS:
+        with bench.stopped(2, thread) as (guest, gdb):
+            for n in range(4):
+                stepped, other = (FIRST, SECOND) if n % 2 else (SECOND, FIRST)
+                at_loops(guest, gdb)
+                gdb.insert((guest.second if n % 2 else guest.spin) + 4)
+                answers(gdb, f"vCont;s:{stepped};c:{other}")
+                before = [guest.number(gdb, at)
+                          for at in (guest.counter, guest.second_counter)]
+                gdb.close()
+                time.sleep(0.2)
+                check("it stays stopped", guest.monitor.state() != "running", True)
+                gdb = guest.connect()
+                after = [guest.number(gdb, at)
+                         for at in (guest.counter, guest.second_counter)]
+                check("counters", after, before)
+                both_run(guest, gdb)
+
+
+def disconnect_running(bench: Bench) -> None:
+    """item 14: a guest that ran runs on, over breakpoints that were left in"""
+    with bench.stopped() as (guest, gdb):
+        place(gdb, guest.until)
+        gdb.write("r7", gdb.read(["tbl"])["tbl"] + 150_000_000)     # 0.3 s
+        gdb.insert(guest.until_over)
+        gdb.resume("vCont;c")
+        gdb.close()
+        time.sleep(0.1)
+        check("state", guest.monitor.state(), "running")
+        time.sleep(0.9)
+        check("state later", guest.monitor.state(), "running")
+        gdb = guest.connect()
+        check("it came there and went on", guest.number(gdb, guest.late) > 1000, True)
+
+
+def disconnect_stepping(bench: Bench) -> None:
+    """item 14: a client that goes away before its step has answered"""
+    for thread in THREADS:
+        with bench.stopped(2, thread) as (guest, gdb):
+            for _ in range(4):
+                gdb.resume(f"vCont;s:{FIRST};c:{SECOND}")
+                gdb.close()
+                time.sleep(0.1)
+                gdb = guest.connect()
+                both_run(guest, gdb)
+        # One that has nothing to do for its step
+        with bench.guest(cpus=2, thread=thread) as guest:
+            gdb = guest.connect()
+            gdb.run_to(guest.ready)
+            gdb.resume(f"vCont;s:{SECOND};c:{FIRST}")
+            gdb.close()
+            time.sleep(0.1)
+            gdb = guest.connect()
+            guest.bring_up_second(gdb)
+            both_run(guest, gdb)
+
+
+def step_powered_off(bench: Bench) -> None:
+    """item 4: a step of a vCPU that was not started answers at once, pc unchanged"""
+    for thread in THREADS:
+        with bench.guest(cpus=2, thread=thread) as guest:
+            gdb = guest.connect()
+            gdb.run_to(guest.ready)
+            pc = on(gdb, SECOND, "pc")
+            here = on(gdb, FIRST, "pc")
+            for action in (f"s:{SECOND}", f"s:{SECOND}", f"r0,ffffffff:{SECOND}"):
+                check_thread(answers(gdb, f"vCont;{action}", timeout=2), SECOND)
+                check("pc", on(gdb, SECOND, "pc"), pc)
+                check("pc of the other", on(gdb, FIRST, "pc"), here)
+            gdb._ok(f"Hc{SECOND}")
+            answers(gdb, "s", timeout=2)
+            check("pc", on(gdb, SECOND, "pc"), pc)
+            # It can still be started
+            guest.bring_up_second(gdb)
+            both_run(guest, gdb)
+
+
+def step_powered_off_first(bench: Bench) -> None:
+    """item 4: the same before anything has run"""
+    for thread in THREADS:
+        with bench.guest(cpus=2, thread=thread) as guest:
+            gdb = guest.connect()
+            pc = on(gdb, SECOND, "pc")
+            check_thread(answers(gdb, f"vCont;s:{SECOND}", timeout=2), SECOND)
+            check("pc", on(gdb, SECOND, "pc"), pc)
+            gdb.select(FIRST)
+            check_thread(gdb.run_to(guest.ready, LIMIT), FIRST)
+            guest.bring_up_second(gdb)
+            both_run(guest, gdb)
+
+
+def step_powered_off_beside(bench: Bench) -> None:
+    """item 4: at once, too, while the other vCPU runs"""
+    for thread in THREADS:
+        with bench.guest(cpus=2, thread=thread) as guest:
+            gdb = guest.connect()
+            gdb.run_to(guest.ready)
+            pc = on(gdb, SECOND, "pc")
+            for action in (f"s:{SECOND};c:{FIRST}", f"s:{SECOND};c",
+                           f"r{guest.spin:x},{guest.spin_end:x}:{SECOND};c:{FIRST}"):
+                check_thread(answers(gdb, f"vCont;{action}", timeout=2), SECOND)
+                check("pc", on(gdb, SECOND, "pc"), pc)
+            gdb.select(FIRST)
+            goes_on(gdb)
+
+
+def step_all_one_off(bench: Bench) -> None:
+    """item 4: a step of all, one of which was not started; nothing stays"""
+    for thread in THREADS:
+        with bench.guest(cpus=2, thread=thread) as guest:
+            gdb = guest.connect()
+            gdb.run_to(guest.ready)
+            for _ in range(4):
+                answers(gdb, "vCont;s", timeout=2)
+            guest.bring_up_second(gdb)
+            both_run(guest, gdb)
+
+
+def step_into_wait(bench: Bench) -> None:
+    """item 4: a step of H_CEDE ends behind it, further ones stay there"""
+    for thread in THREADS:
+        with bench.stopped(thread=thread) as (guest, gdb):
+            place(gdb, guest.cede)
+            gdb.run_to(guest.cede_call, LIMIT)
+            gdb.write("r5", 0)
+            waits = [guest.cede_behind, 0]
+            for _ in range(3):
+                check_thread(answers(gdb, f"vCont;s:{FIRST}", timeout=2), FIRST)
+                check("pc and r5", on(gdb, FIRST, "pc", "r5"), waits)
+            answers(gdb, "s", timeout=2)
+            check("pc and r5", on(gdb, FIRST, "pc", "r5"), waits)
+            goes_on(gdb)
+            check("it still waits", on(gdb, FIRST, "pc", "r5"), waits)
+
+
+def range_into_wait(bench: Bench) -> None:
+    """items 2, 4: a range with H_CEDE in it ends behind that"""
+    with bench.stopped() as (guest, gdb):
+        place(gdb, guest.cede)
+        gdb.write("r5", 0)
+        answers(gdb, f"vCont;r{guest.cede:x},{guest.cede_end:x}:{FIRST}", timeout=2)
+        check("pc and r5", on(gdb, FIRST, "pc", "r5"), [guest.cede_behind, 0])
+
+
+def interrupt_waiting(bench: Bench) -> None:
+    """item 4: ^C stops vCPUs that all wait (also unpatched)"""
+    with bench.stopped() as (guest, gdb):
+        place(gdb, guest.cede)
+        for _ in range(3):
+            goes_on(gdb)
+            check("pc", pc_of(gdb), guest.cede_behind)
+    for thread in THREADS:
+        with bench.guest(cpus=2, thread=thread) as guest:
+            gdb = guest.connect()
+            gdb.run_to(guest.ready)
+            goes_on(gdb, f"vCont;c:{SECOND}")
+            check("pc", on(gdb, FIRST, "pc"), [guest.ready])
+
+
+TESTS: list[Test] = [
+    stale_step, stale_other_stop, stale_two_steps, stale_plain, stale_after_interrupt,
+    stale_detach, disconnect_stopped, disconnect_running, disconnect_stepping,
+    step_powered_off, step_powered_off_first, step_powered_off_beside, step_all_one_off,
+    step_into_wait, range_into_wait, interrupt_waiting]
