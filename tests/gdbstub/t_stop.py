@@ -205,6 +205,21 @@ def step_off(bench: Bench) -> None:
                     gdb.remove(at, point)
 
 
+def moved_onto(bench: Bench) -> None:
+    """item 11: one that the client has put on a breakpoint meets it first"""
+    with bench.stopped() as (guest, gdb):
+        for point in (SOFTWARE, HARDWARE):
+            place(gdb, guest.spin + 4)
+            gdb.write("r3", 0)
+            gdb.insert(guest.spin, point)
+            place(gdb, guest.spin)
+            for n in range(3):
+                answers(gdb, "vCont;c")
+                check("pc and r3", on(gdb, FIRST, "pc", "r3"), [guest.spin, n])
+            gdb.remove(guest.spin, point)
+
+
 TESTS: list[Test] = [
     offered, breakpoint_words, breakpoint_words_of_second, no_words, watch_words,
-    expedited_registers, expedited_in_range, expedited_little_endian, step_off]
+    expedited_registers, expedited_in_range, expedited_little_endian, step_off,
+    moved_onto]
