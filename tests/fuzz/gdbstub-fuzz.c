@@ -24,6 +24,8 @@
 #include "gdbstub/syscalls.h"
 #include "gdbstub/internals.h"
 #include "exec/replay-core.h"
+#include "exec/memory.h"
+#include "exec/target_page.h"
 #include "exec/tb-flush.h"
 #include "hw/boards.h"
 #include "hw/core/cpu.h"
@@ -57,7 +59,7 @@
  * state.  GDBSTUB_FUZZ_SKIP has a letter for each one to leave out, for trees
  * where it is known not to hold.
  */
-#define CHECKS "adgklnprsw"
+#define CHECKS "abdghklmnoprsw"
 static bool skip[256];
 static bool verbose;                    /* GDBSTUB_FUZZ_VERBOSE */
 
@@ -107,7 +109,7 @@ static GPtrArray *points[MAX_CPUS];     /* TCG's; KVM has one list, [0] */
 static CPUClusterState *clusters[2];
 static MachineState *machine;
 static int num_cpus, num_clusters;
-static bool kvm, step_refused, replaying;
+static bool kvm, kvm_emulates, step_refused, replaying;
 CPUTailQ cpus_queue = QTAILQ_HEAD_INITIALIZER(cpus_queue);
 
 static uint8_t *reg_at(Guest *g, int cpu, int n, int *size)
@@ -222,9 +224,44 @@ static uint8_t *mem_at(uint64_t addr)
            ? guest.mem + (PAGES - 1) * PAGE + addr % PAGE : NULL;
 }
 
+const TargetPageBits target_page = {
+    .decided = true, .bits = 12, .mask = (uint64_t)-PAGE,
+};
+
+hwaddr cpu_get_phys_page_attrs_debug(CPUState *cpu, vaddr addr, MemTxAttrs *attrs)
+{
+    must(cpu, "memory of no vCPU");
+    *attrs = MEMTXATTRS_UNSPECIFIED;
+    return mem_at(addr) ? addr & -PAGE : -1;
+}
+
+hwaddr cpu_get_phys_page_debug(CPUState *cpu, vaddr addr)
+{
+    MemTxAttrs attrs;
+
+    return cpu_get_phys_page_attrs_debug(cpu, addr, &attrs);
+}
+
+int cpu_asidx_from_attrs(CPUState *cpu, MemTxAttrs attrs)
+{
+    return 0;
+}
+
+AddressSpace *cpu_get_address_space(CPUState *cpu, int asidx)
+{
+    return NULL;
+}
+
+bool address_space_access_valid(AddressSpace *as, hwaddr addr, hwaddr len,
+                                bool is_write, MemTxAttrs attrs)
+{
+    must(addr % PAGE + len <= PAGE, "%" PRIu64 " bytes of a page", len);
+    return mem_at(addr) && !(is_write && addr / PAGE == READ_ONLY);
+}
+
 /* Page by page, as QEMU's: what comes before a fault is done */
-int cpu_memory_rw_debug(CPUState *cpu, vaddr addr, void *buf, size_t len,
-                        bool is_write)
+static int access_memory(CPUState *cpu, vaddr addr, void *buf, size_t len,
+                         bool is_write)
 {
     uint8_t *at = buf;
 
@@ -245,7 +282,7 @@ int cpu_memory_rw_debug(CPUState *cpu, vaddr addr, void *buf, size_t len,
     return 0;
 }
 
-void cpu_physical_memory_rw(hwaddr addr, void *buf, hwaddr len, bool is_write)
+static void access_physical(hwaddr addr, void *buf, hwaddr len, bool is_write)
 {
     uint8_t *at = buf;
 
@@ -261,9 +298,46 @@ void cpu_physical_memory_rw(hwaddr addr, void *buf, hwaddr len, bool is_write)
     }
 }
 
+int cpu_memory_rw_debug(CPUState *cpu, vaddr addr, void *buf, size_t len,
+                        bool is_write)
+{
+    must(!kvm, "memory with KVM's breakpoints in it");
+    return access_memory(cpu, addr, buf, len, is_write);
+}
+
+void cpu_physical_memory_rw(hwaddr addr, void *buf, hwaddr len, bool is_write)
+{
+    must(!kvm, "memory with KVM's breakpoints in it");
+    access_physical(addr, buf, len, is_write);
+}
+
+static int memory_under_points(CPUState *cpu, vaddr addr, void *buf, size_t len,
+                               bool is_write, bool physical)
+{
+    if (!physical) {
+        return access_memory(cpu, addr, buf, len, is_write);
+    }
+    access_physical(addr, buf, len, is_write);
+    return 0;
+}
+
 /*
  * Accelerator
  */
+
+static RunState state;
+static bool debug_requested, exiting;
+static bool late;                       /* vCPUs can't get the lock now */
+static struct {
+    bool asks;                          /* has stopped, and waits for the lock */
+    bool begun;                         /* KVM has been told to step */
+    bool resumed;                       /* has not run since, ... */
+    bool by_client;                     /* ... and the client resumed it */
+    bool moved;                         /* the client has put it elsewhere */
+} run[MAX_CPUS];
+__thread CPUState *current_cpu;         /* whose thread holds the lock */
+
+static void let_vcpus_report(void);
 
 static GPtrArray *points_of(CPUState *cpu)
 {
@@ -291,6 +365,7 @@ static Point *find_point(GPtrArray *list, int type, vaddr addr, vaddr len)
     return NULL;
 }
 
+/* TCG's vCPUs have each its own, and the same one twice; KVM counts them */
 static int insert_point(CPUState *cs, int type, vaddr addr, vaddr len)
 {
     static const int flags[] = {
@@ -316,16 +391,15 @@ static int insert_point(CPUState *cs, int type, vaddr addr, vaddr len)
         return -ENOBUFS;
     }
     CPU_FOREACH(cpu) {
-        GPtrArray *list = points_of(cpu);
-        Point *point;
+        Point *point = g_new0(Point, 1);
 
-        if (!find_point(list, type, addr, len)) {
-            point = g_new0(Point, 1);
-            *point = (Point) { .type = type, .addr = addr, .len = len };
-            point->wp.vaddr = addr;
-            point->wp.len = len;
-            point->wp.flags = type >= GDB_WATCHPOINT_WRITE ? flags[type] : 0;
-            g_ptr_array_add(list, point);
+        *point = (Point) { .type = type, .addr = addr, .len = len };
+        point->wp.vaddr = addr;
+        point->wp.len = len;
+        point->wp.flags = type >= GDB_WATCHPOINT_WRITE ? flags[type] : 0;
+        g_ptr_array_add(points_of(cpu), point);
+        if (kvm) {
+            break;
         }
     }
     return 0;
@@ -334,9 +408,9 @@ static int insert_point(CPUState *cs, int type, vaddr addr, vaddr len)
 static int delete_point(CPUState *cs, int type, vaddr addr, vaddr len)
 {
     CPUState *cpu;
-    bool found = false;
 
     must(cs || !kvm, "breakpoint of no vCPU");
+    must(!runstate_is_running(), "breakpoint while the guest runs");
     if (type < 0 || type > GDB_WATCHPOINT_ACCESS) {
         return -ENOSYS;
     }
@@ -345,17 +419,38 @@ static int delete_point(CPUState *cs, int type, vaddr addr, vaddr len)
         Point *point = find_point(list, type, addr, len);
         guint i;
 
-        if (point && g_ptr_array_find(list, point, &i)) {
-            remove_point(list, i);
-            found = true;
+        if (!point || !g_ptr_array_find(list, point, &i)) {
+            return -ENOENT;
+        }
+        remove_point(list, i);
+        if (kvm) {
+            break;
         }
     }
-    return found ? 0 : -ENOENT;
+    return 0;
+}
+
+static bool all_stopped(void)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (!cpu->stopped) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void delete_points(CPUState *cpu)
 {
     must(cpu, "breakpoints of no vCPU");
+    /* TCG's vCPUs look at the list without a lock */
+    check('d', kvm || !points_of(cpu)->len || all_stopped(),
+          "a running vCPU's breakpoints vanish");
+    if (kvm) {
+        let_vcpus_report();
+    }
     while (points_of(cpu)->len) {
         remove_point(points_of(cpu), 0);
     }
@@ -366,9 +461,30 @@ static bool supports_guest_debug(void)
     return true;
 }
 
+/* KVM's happens in the vCPU's thread; until it has, all may get the lock */
 static int update_guest_debug(CPUState *cpu)
 {
-    return step_refused && cpu->singlestep_enabled ? -EBUSY : 0;
+    bool on = cpu->singlestep_enabled;
+
+    if (kvm && cpu != current_cpu) {
+        let_vcpus_report();
+    }
+    run[cpu->cpu_index].begun = on && !step_refused;
+    return step_refused && on ? -EBUSY : 0;
+}
+
+static int step_again(CPUState *cpu)
+{
+    int n = cpu->cpu_index;
+
+    must(cpu == current_cpu && cpu->singlestep_enabled, "vCPU %d does not step", n);
+    run[n].begun = !step_refused;
+    return step_refused ? -EBUSY : 0;
+}
+
+static bool meets_breakpoint_again(CPUState *cpu)
+{
+    return kvm ? kvm_emulates : !replaying;
 }
 
 static AccelOpsClass accel_ops = {
@@ -377,6 +493,7 @@ static AccelOpsClass accel_ops = {
     .insert_breakpoint = insert_point,
     .remove_breakpoint = delete_point,
     .remove_all_breakpoints = delete_points,
+    .meets_breakpoint_again = meets_breakpoint_again,
 };
 
 const AccelOpsClass *cpus_get_accel(void)
@@ -405,8 +522,6 @@ int cpu_single_step(CPUState *cpu, int enabled)
  * Run state
  */
 
-static RunState state;
-static bool debug_requested, exiting;
 static bool syscall_open;               /* gdb is at work for the guest */
 static VMChangeStateHandler *vm_changed;
 static void *vm_changed_opaque;
@@ -440,13 +555,20 @@ bool runstate_needs_reset(void)
     return state == RUN_STATE_INTERNAL_ERROR || state == RUN_STATE_SHUTDOWN;
 }
 
+/* Saving goes on by itself, and so does what a system call interrupts */
+static bool stopped_for_good(void)
+{
+    return state != RUN_STATE_RUNNING && state != RUN_STATE_SAVE_VM &&
+           state != RUN_STATE_RESTORE_VM && !syscall_open;
+}
+
+static void stop_sent(void);
+
 static void no_steps(const char *when)
 {
     CPUState *cpu;
 
-    /* Saving goes on by itself, and so does what a system call interrupts */
-    if (state == RUN_STATE_SAVE_VM || state == RUN_STATE_RESTORE_VM ||
-        syscall_open) {
+    if (!stopped_for_good()) {
         return;
     }
     CPU_FOREACH(cpu) {
@@ -455,32 +577,50 @@ static void no_steps(const char *when)
     }
 }
 
-int vm_stop(RunState why)
+/* A vCPU's thread, with the lock, of why it has stopped */
+static void report(CPUState *cpu)
+{
+    CPUState *before = current_cpu;
+
+    run[cpu->cpu_index].asks = false;
+    current_cpu = cpu;
+    if (!gdb_step_goes_on(cpu)) {
+        gdb_set_stop_cpu(cpu);
+        qemu_system_debug_request();
+        cpu->stopped = true;
+    }
+    current_cpu = before;
+}
+
+static void let_vcpus_report(void)
 {
     CPUState *cpu;
 
-    if (runstate_is_running()) {
-        state = why;
+    if (!current_cpu) {
         CPU_FOREACH(cpu) {
+            if (run[cpu->cpu_index].asks) {
+                report(cpu);
+            }
+        }
+    }
+}
+
+void pause_all_vcpus(void)
+{
+    CPUState *cpu;
+
+    must(!current_cpu, "a vCPU pauses all");
+    CPU_FOREACH(cpu) {
+        cpu->stop = true;
+    }
+    let_vcpus_report();
+    CPU_FOREACH(cpu) {
+        if (cpu->stop) {
             cpu->stop = false;
             cpu->stopped = true;
         }
-        if (vm_changed) {
-            vm_changed(vm_changed_opaque, false, why);
-        }
-        no_steps("after a stop");
+        must(cpu->stopped, "vCPU %d runs on", cpu->cpu_index);
     }
-    return 0;
-}
-
-int vm_prepare_start(bool step_pending)
-{
-    if (runstate_is_running()) {
-        return -1;
-    }
-    state = RUN_STATE_RUNNING;
-    vm_changed(vm_changed_opaque, true, state);
-    return 0;
 }
 
 void cpu_resume(CPUState *cpu)
@@ -493,14 +633,56 @@ void resume_all_vcpus(void)
 {
     CPUState *cpu;
 
+    if (!runstate_is_running()) {
+        return;
+    }
     CPU_FOREACH(cpu) {
         cpu_resume(cpu);
     }
 }
 
+static bool stop_expected, connected;
+static bool by_client;                  /* a packet is being handled */
+static bool continued;                  /* `c` or `C` was the last of these */
+static bool all_resumed;                /* when the guest was resumed last */
+
+int vm_stop(RunState why)
+{
+    /* Another vCPU's is a request to the main loop, which is idle here */
+    current_cpu = NULL;
+    if (runstate_is_running()) {
+        state = why;
+        pause_all_vcpus();
+        if (vm_changed) {
+            vm_changed(vm_changed_opaque, false, why);
+        }
+        for (int i = 0; i < MAX_CPUS; i++) {
+            run[i].moved = false;
+        }
+        no_steps("after a stop");
+        stop_sent();
+    }
+    return 0;
+}
+
+int vm_prepare_start(bool step_pending)
+{
+    if (runstate_is_running()) {
+        return -1;
+    }
+    state = RUN_STATE_RUNNING;
+    for (int i = 0; i < MAX_CPUS; i++) {
+        run[i].resumed = true;
+        run[i].by_client = by_client;
+    }
+    vm_changed(vm_changed_opaque, true, state);
+    return 0;
+}
+
 void vm_start(void)
 {
     if (!vm_prepare_start(false)) {
+        all_resumed = true;
         resume_all_vcpus();
     }
 }
@@ -569,7 +751,7 @@ bool replay_reverse_continue(void)
 
 SemihostingTarget semihosting_get_target(void)
 {
-    return SEMIHOSTING_TARGET_AUTO;
+    return kvm ? SEMIHOSTING_TARGET_AUTO : SEMIHOSTING_TARGET_GDB;
 }
 
 /*
@@ -582,9 +764,8 @@ static struct {
     IOEventHandler *event;
     void *opaque;
 } handlers;
-static bool connected, no_acks, client_acks;
-static GString *out;
-static bool stop_expected, syscall_expected;
+static bool no_acks, client_acks;
+static GString *out, *reply;
 
 /* What the stub has said since the last look */
 static struct {
@@ -623,12 +804,14 @@ static void reply_seen(const char *data, int len)
         for (int i = 1; i < len; i++) {
             must(undigit(data[i]) >= 0, "console output '%.*s'", len, data);
         }
-    } else if (len && data[0] == 'F' && syscall_expected) {
+    } else if (len && data[0] == 'F' && syscall_open) {
+        /* Again if the client resumes the guest with another packet */
         said.syscalls++;
-        syscall_expected = false;
         stop_expected = true;
     } else {
         said.replies++;
+        g_string_truncate(reply, 0);
+        g_string_append_len(reply, data, len);
         snprintf(said.first, sizeof(said.first), "%.*s", len, data);
         said.error = !len || (data[0] == 'E' &&
                               (len == 3 || (len > 1 && data[1] == '.')));
@@ -731,10 +914,24 @@ void monitor_init_hmp(Chardev *chr, bool use_readline, Error **errp)
 {
 }
 
-/* The monitor: says what it is told, so often as the command is long */
+static void restart(bool none);
+static void monitor_cont(void);
+static bool restarted;
+
+/*
+ * The monitor: says what it is told, so often as the command is long, having
+ * done what the command's first letter says
+ */
 void qemu_chr_be_write(Chardev *chr, const uint8_t *buf, int len)
 {
     must(chr == mon_chr, "no monitor");
+    if (buf[0] == 'V') {
+        monitor_cont();
+    } else if (buf[0] == 'v') {
+        vm_stop(RUN_STATE_PAUSED);
+    } else if (buf[0] == 'G' && len > 1) {
+        restart(buf[1] & 1);
+    }
     for (int i = 0; i < MIN(len, 8); i++) {
         mon_class.chr_write(chr, buf, len);
     }
@@ -885,6 +1082,7 @@ typedef struct Before {
     uint32_t points;
     int steps;
     CPUState *c_cpu, *g_cpu;
+    uint64_t pc[MAX_CPUS];
 } Before;
 
 static Before look(void)
@@ -896,7 +1094,9 @@ static Before look(void)
     };
     CPUState *cpu;
 
-    CPU_FOREACH(cpu) {
+    for (int i = 0; i < MAX_CPUS; i++) {
+        cpu = cpus[i];
+        now.pc[i] = guest_pc(i);
         now.steps = now.steps * 8 + !!cpu->singlestep_enabled;
         for (int i = 0; i < points[cpu->cpu_index]->len; i++) {
             Point *point = points[cpu->cpu_index]->pdata[i];
@@ -906,6 +1106,18 @@ static Before look(void)
         }
     }
     return now;
+}
+
+static bool any_steps(void)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (cpu->singlestep_enabled) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int count_points(void)
@@ -964,6 +1176,87 @@ static void guest_after(const char *packet, const Before *before)
     }
 }
 
+/* `m` and `x` give what is in memory, at least the first byte of it */
+static void memory_read(const char *packet)
+{
+    unsigned long long addr, len;
+    const char *at = reply->str, *end = at + reply->len;
+
+    if (said.error || !said.replies ||
+        sscanf(packet + 1, "%llx,%llx", &addr, &len) != 2) {
+        return;
+    }
+    if (packet[0] == 'x') {
+        must(reply->len && *at == 'b', "'%s' to packet '%.40s'", at, packet);
+        at++;
+    }
+    must(at < end || !len, "nothing is read for '%.40s'", packet);
+    for (; at < end; addr++, len--) {
+        uint8_t *mem = mem_at(addr);
+        int byte;
+
+        must(len, "more is read than '%.40s' asks for", packet);
+        if (packet[0] == 'm') {
+            must(end - at >= 2, "half a byte in '%s'", reply->str);
+            byte = undigit(at[0]) * 16 + undigit(at[1]);
+            at += 2;
+        } else {
+            byte = *at++;
+            byte = byte == '}' ? *at++ ^ 0x20 : byte;
+        }
+        must((byte & 0xff) == (mem ? *mem : 0), "%02x is read at %llx for '%.40s'",
+             byte & 0xff, addr, packet);
+    }
+}
+
+/* A breakpoint that is there is on every vCPU and once; or else on none */
+static void points_after(const char *packet)
+{
+    unsigned long long type, addr, len;
+    CPUState *cpu;
+
+    if (!strchr("zZ", packet[0]) || said.error || !said.replies ||
+        sscanf(packet + 1, "%llx,%llx,%llx", &type, &addr, &len) != 3) {
+        return;
+    }
+    CPU_FOREACH(cpu) {
+        GPtrArray *list = points_of(cpu);
+        int n = 0;
+
+        for (int i = 0; i < list->len; i++) {
+            Point *point = list->pdata[i];
+
+            n += point->type == type && point->addr == addr &&
+                 (type < GDB_WATCHPOINT_WRITE || point->len == len);
+        }
+        check('b', n == (packet[0] == 'Z'), "packet '%.40s': %d on vCPU %d",
+              packet, n, cpu->cpu_index);
+    }
+}
+
+/* The client waits for a stop: has it been told of this one? */
+static void stop_sent(void)
+{
+    read_out();
+    check('m', !stop_expected || !stopped_for_good() || !connected || exiting,
+          "a stop (%d) that is waited for", state);
+}
+
+/* Somebody runs, or there is a stop to be told of */
+static void nobody_hangs(void)
+{
+    CPUState *cpu;
+
+    if (!runstate_is_running() || debug_requested) {
+        return;
+    }
+    check('h', !all_stopped(), "the guest runs, and no vCPU of it");
+    CPU_FOREACH(cpu) {
+        check('h', !all_resumed || !cpu->stopped || any_steps(),
+              "vCPU %d is left behind", cpu->cpu_index);
+    }
+}
+
 static void same_guest(const char *when)
 {
     for (int i = 0; i < MAX_CPUS; i++) {
@@ -983,13 +1276,26 @@ static void packet_done(const char *packet, const Before *before)
          "packet '%.40s': %d acks, %d nacks", packet, said.acks, said.nacks);
     check('r', said.replies + said.stops <= 1, "packet '%.40s': %d replies",
           packet, said.replies + said.stops);
-    check('n', said.replies + said.stops || resumes(packet) ||
+    check('n', said.replies + said.stops || (resumes(packet) && now.running) ||
           packet[0] == 'k' || said.syscalls,
           "packet '%.40s' has no reply", packet);
+    if (said.replies + said.stops) {
+        stop_expected = false;
+    }
     if (starts(packet, "QStartNoAckMode") && !strcmp(said.first, "OK")) {
         no_acks = true;
     }
     guest_after(packet, before);
+    points_after(packet);
+    for (int i = 0; i < MAX_CPUS; i++) {
+        run[i].moved |= before->pc[i] != now.pc[i];
+    }
+    if (before->c_cpu && strchr("cs", packet[0]) && packet[1] && now.running) {
+        run[before->c_cpu->cpu_index].moved = true;
+    }
+    if (packet[0] == 'm' || packet[0] == 'x') {
+        memory_read(packet);
+    }
     if (said.error && said.replies) {
         check('k', now.running == before->running, "packet '%.40s': error, "
               "and the guest %s", packet, now.running ? "runs" : "stops");
@@ -997,6 +1303,8 @@ static void packet_done(const char *packet, const Before *before)
               "packet '%.40s': error, and breakpoints changed", packet);
         check('k', now.steps == before->steps,
               "packet '%.40s': error, and steps changed", packet);
+        check('k', now.c_cpu == before->c_cpu && now.g_cpu == before->g_cpu,
+              "packet '%.40s': error, and the thread changed", packet);
     }
     if (!now.running) {
         no_steps("after a packet, stopped");
@@ -1027,17 +1335,28 @@ static bool feed(uint8_t byte)
         memcpy(packet, s->line_buf, used);
         ASAN_POISON_MEMORY_REGION(s->line_buf + used,
                                   sizeof(s->line_buf) - used);
+        by_client = resumes(packet);
+        if (by_client) {
+            all_resumed = !starts(packet, "vCont");
+            continued = qemu_tolower(packet[0]) == 'c';
+        }
+        restarted = false;
         stop_expected = stop_expected || resumes(packet) ||
                         packet[0] == '?' || packet[0] == 'k' ||
                         starts(packet, "vAttach") || starts(packet, "vKill");
     }
-    if (byte == 3 && running) {
-        stop_expected = true;
+    if (running) {
+        /* Whatever it sends stops the guest; only ^C asks to be told so */
+        stop_expected = byte == 3 && s->c_cpu && !s->last_packet->len;
     }
     must(handlers.can_read(handlers.opaque) > 0, "it does not listen");
     handlers.read(handlers.opaque, &byte, 1);
     if (last) {
         ASAN_UNPOISON_MEMORY_REGION(s->line_buf, sizeof(s->line_buf));
+    }
+    by_client = false;
+    if (last && restarted) {
+        return true;
     }
     if (byte == '-' && out->len) {
         /* Not acked: the same once more */
@@ -1092,75 +1411,114 @@ static void send_packet(const char *data, size_t len, bool wrong)
     }
 }
 
-static void set_connected(bool on)
+/* No client: no breakpoints, no steps, and no vCPU or stop waits for it */
+static void nobody_there(char letter)
 {
     CPUState *cpu;
 
+    check(letter, !count_points(), "%d breakpoints", count_points());
+    CPU_FOREACH(cpu) {
+        check(letter, !cpu->singlestep_enabled, "vCPU %d steps", cpu->cpu_index);
+        check(letter, !runstate_is_running() || !cpu->stopped,
+              "vCPU %d waits", cpu->cpu_index);
+    }
+    check(letter, !runstate_is_running() || !debug_requested,
+          "the guest will stop for nobody");
+    check(letter, !syscall_open, "the guest's system call waits");
+    all_resumed = true;
+}
+
+static void set_connected(bool on)
+{
     if (connected == on || !handlers.event || exiting) {
         return;
     }
     connected = on;
     no_acks = false;
     stop_expected = false;
-    syscall_expected = syscall_open = false;
     g_string_truncate(out, 0);
     memset(&said, 0, sizeof(said));
     handlers.event(handlers.opaque, on ? CHR_EVENT_OPENED : CHR_EVENT_CLOSED);
     read_out();
     if (on) {
-        must(!said.replies && !said.stops, "it speaks first");
+        must(!said.replies && !said.stops && !said.syscalls,
+             "it speaks first");
         check('d', gdbserver_state.state == RS_IDLE,
               "a new client has its predecessor's packet to finish");
         check('d', !gdbserver_state.last_packet->len,
               "a new client has to ack its predecessor's packet");
         check('d', !gdbserver_state.multiprocess,
               "a new client has its predecessor's features");
-    } else {
-        check('d', !count_points(), "%d breakpoints after a disconnect",
-              count_points());
-        CPU_FOREACH(cpu) {
-            check('d', !cpu->singlestep_enabled,
-                  "vCPU %d steps after a disconnect", cpu->cpu_index);
+        check('d', !gdbserver_state.query_cpu,
+              "a new client has its predecessor's list of threads");
+        if (client_acks) {
+            send_packet("qqemu.PhyMemMode", 16, false);
+            check('d', !strcmp(reply->str, "0"),
+                  "a new client has its predecessor's kind of addresses");
         }
+    } else {
+        nobody_there('d');
     }
     same_guest("a connection");
 }
 
-/* Only trees with range stepping have it */
-extern bool gdb_step_goes_on(CPUState *cpu) __attribute__((weak));
-
 static void debug_stop(CPUState *cpu)
 {
-    if (gdb_step_goes_on && gdb_step_goes_on(cpu)) {
-        return;
+    run[cpu->cpu_index].asks = true;
+    if (!late) {
+        report(cpu);
     }
-    gdb_set_stop_cpu(cpu);
-    qemu_system_debug_request();
-    cpu->stopped = true;
 }
 
 static bool can_run(CPUState *cpu)
 {
-    return runstate_is_running() && !cpu->stopped && !cpu->halted;
+    return runstate_is_running() && !cpu->stopped && !run[cpu->cpu_index].asks;
+}
+
+static bool on_point(CPUState *cpu)
+{
+    uint64_t pc = guest_pc(cpu->cpu_index);
+
+    return find_point(points_of(cpu), GDB_BREAKPOINT_SW, pc, 0) ||
+           find_point(points_of(cpu), GDB_BREAKPOINT_HW, pc, 0);
 }
 
 static void run_cpu(CPUState *cpu, int count)
 {
-    for (int i = 0; i < count && can_run(cpu); i++) {
-        int size, n = cpu->cpu_index;
-        GPtrArray *list = points_of(cpu);
-        uint64_t pc = guest_pc(n);
+    int size, n = cpu->cpu_index;
 
-        /* The first instruction of a run is not stopped at again */
-        if (i && (find_point(list, GDB_BREAKPOINT_SW, pc, 0) ||
-                  find_point(list, GDB_BREAKPOINT_HW, pc, 0))) {
+    for (int i = 0; i < count && can_run(cpu); i++) {
+        uint64_t pc = guest_pc(n);
+        bool stepping = cpu->singlestep_enabled;
+
+        if (cpu->halted) {
+            run[n].by_client = false;
+            if (stepping) {
+                debug_stop(cpu);
+            }
+            return;
+        }
+        /* Not every accelerator stops again where it has just stopped */
+        if (!stepping && on_point(cpu) &&
+            (!run[n].resumed || meets_breakpoint_again(cpu))) {
+            check('o', !run[n].resumed || !run[n].by_client || run[n].moved ||
+                  step_refused,
+                  "vCPU %d does not get off its breakpoint", n);
             debug_stop(cpu);
             return;
         }
+        check('o', !on_point(cpu) || run[n].resumed,
+              "vCPU %d steps over a breakpoint", n);
+        check('o', !on_point(cpu) || !stepping || !run[n].moved ||
+              !run[n].by_client || !continued,
+              "vCPU %d steps over the breakpoint that it was put on", n);
+        must(!kvm || !stepping || run[n].begun, "vCPU %d: which step?", n);
+        run[n].begun = run[n].begun && !kvm_emulates;
+        run[n].resumed = false;
         stq_be_p(reg_at(&guest, n, PC_REG, &size), pc + 4);
         stq_be_p(reg_at(&guest, n, 3, &size), pc * 3);
         memcpy(expected.regs[n], guest.regs[n], REG_BYTES);
-        if (cpu->singlestep_enabled) {
+        if (stepping) {
             debug_stop(cpu);
         }
     }
@@ -1170,11 +1528,12 @@ static void hit_watchpoint(CPUState *cpu, int which)
 {
     GPtrArray *list = points_of(cpu);
 
-    for (int i = 0; i < list->len && can_run(cpu); i++) {
+    for (int i = 0; i < list->len && can_run(cpu) && !cpu->halted; i++) {
         Point *point = list->pdata[(i + which) % list->len];
 
         if (point->type >= GDB_WATCHPOINT_WRITE) {
             cpu->watchpoint_hit = &point->wp;
+            run[cpu->cpu_index].resumed = false;
             debug_stop(cpu);
         }
     }
@@ -1183,15 +1542,17 @@ static void hit_watchpoint(CPUState *cpu, int which)
 static void syscall_done(CPUState *cpu, uint64_t ret, int err)
 {
     must(cpu, "a system call of no vCPU");
+    check('d', syscall_open, "a system call that nobody has made");
     syscall_open = false;
 }
 
 static void guest_syscall(CPUState *cpu, int which)
 {
-    if (!can_run(cpu) || !use_gdb_syscalls() || gdbserver_state.c_cpu != cpu) {
+    if (!can_run(cpu) || cpu->halted || !use_gdb_syscalls() || gdbserver_state.c_cpu != cpu) {
         return;
     }
-    syscall_expected = syscall_open = true;
+    syscall_open = true;
+    current_cpu = cpu;
     if (which % 2) {
         gdb_do_syscall(syscall_done, "open,%s,%x,%x", (uint64_t)-1,
                        (uint32_t)-1, -1, 0);
@@ -1199,18 +1560,28 @@ static void guest_syscall(CPUState *cpu, int which)
         gdb_do_syscall(syscall_done, "write,%x,%lx,%lx", 1, (uint64_t)-1,
                        (uint64_t)-1);
     }
+    current_cpu = NULL;
+    check('d', connected || runstate_is_running(),
+          "a system call that nobody will do stops the guest");
 }
 
 /* `gdbserver` in the monitor */
 static void restart(bool none)
 {
     /* Its chardev goes, as a client does */
+    restarted = true;
     connected = false;
     stop_expected = false;
-    syscall_expected = syscall_open = false;
     no_acks = false;
     gdbserver_start(none ? "none" : "fuzz", &error_abort);
-    check('g', !count_points(), "breakpoints after gdbserver's restart");
+    nobody_there('g');
+}
+
+static void monitor_cont(void)
+{
+    if (!runstate_needs_reset()) {
+        vm_start();
+    }
 }
 
 static void setup(int kind)
@@ -1229,6 +1600,7 @@ static void setup(int kind)
         machine = g_malloc0(sizeof(*machine));
         machine->smp.max_cpus = MAX_CPUS + 1;
         out = g_string_new(NULL);
+        reply = g_string_new(NULL);
         gdb_chr = g_malloc0(sizeof(*gdb_chr));
         mon_chr = g_malloc0(sizeof(*mon_chr));
         for (int i = 0; i < ARRAY_SIZE(clusters); i++) {
@@ -1242,10 +1614,8 @@ static void setup(int kind)
         cpu_class.gdb_arch_name = arch_name;
         cpu_class.set_pc = set_pc;
         cpu_class.get_pc = get_pc;
-#ifdef HAVE_STOP_REGS
         static const int8_t stop_regs[] = { PC_REG, 1, -1 };
         cpu_class.gdb_stop_regs = stop_regs;
-#endif
         for (int i = 0; i < MAX_CPUS; i++) {
             cpus[i] = aligned_alloc(__alignof__(CPUState),
                                     ROUND_UP(sizeof(CPUState),
@@ -1260,6 +1630,9 @@ static void setup(int kind)
         }
     }
     kvm = kind & 1;
+    kvm_emulates = kvm && kind & 0x40;
+    accel_ops.step_again = kvm_emulates ? step_again : NULL;
+    accel_ops.memory_rw_debug = kvm ? memory_under_points : NULL;
     replaying = kind & 2;
     replay_mode = replaying ? REPLAY_MODE_PLAY : REPLAY_MODE_NONE;
     /* 2 alone; 1 and 1 in clusters; 2 in a cluster and 2 alone; 2 and 2 */
@@ -1290,7 +1663,9 @@ static void setup(int kind)
     }
     expected = guest;
     state = RUN_STATE_RUNNING;
-    debug_requested = exiting = step_refused = false;
+    debug_requested = exiting = step_refused = late = false;
+    memset(run, 0, sizeof(run));
+    all_resumed = true;
     client_acks = true;
 
     restart(false);
@@ -1303,7 +1678,6 @@ static void setup(int kind)
     gdbserver_state.signal = 0;
     g_byte_array_set_size(gdbserver_state.last_packet, 0);
     set_connected(true);
-    send_packet("Qqemu.PhyMemMode:0", 18, false);
 }
 
 static void event(const char *line, size_t len)
@@ -1332,9 +1706,10 @@ static void event(const char *line, size_t len)
         send_packet(line + 1, len - 1, true);
         break;
     case '&':                           /* &HEX:PACKET, made that long */
-        if (sscanf(line, "&%4x:%n", &size, &used) == 1 && size && size < 0x2800 &&
-            used <= len && size >= len - used) {
-            longer = g_malloc(size);
+        longer = g_strndup(line, len);
+        if (sscanf(longer, "&%4x:%n", &size, &used) == 1 && size &&
+            size < 0x2800 && used <= len && size >= len - used) {
+            longer = g_realloc(longer, size);
             memset(longer, '0', size);
             memcpy(longer, line + used, len - used);
             send_packet(longer, size, false);
@@ -1376,8 +1751,12 @@ static void event(const char *line, size_t len)
         vm_stop(stops[a % ARRAY_SIZE(stops)]);
         break;
     case 'V':                           /* monitor: cont */
-        if (!runstate_needs_reset()) {
-            vm_start();
+        monitor_cont();
+        break;
+    case 'l':                           /* the lock is busy, or again not */
+        late = !late;
+        if (!late) {
+            let_vcpus_report();
         }
         break;
     case 'R':                           /* monitor: system_reset */
@@ -1400,6 +1779,7 @@ static void event(const char *line, size_t len)
     }
     read_out();
     same_guest("an event");
+    nobody_hangs();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
