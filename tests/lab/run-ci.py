@@ -21,6 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "payload")]
 
+import ci_gdbstub                                               # noqa: E402
 import ci_interrupts                                            # noqa: E402
 import ci_linux                                                 # noqa: E402
 import ci_lockstep                                              # noqa: E402
@@ -33,7 +34,7 @@ from lablib import (Children, Lab, LabConfig, LabError,         # noqa: E402
                     Progress, Watchdog, tail)
 from rsp import RspError                                        # noqa: E402
 
-TESTS = [test for part in (ci_steps, ci_interrupts, ci_places, ci_points,
+TESTS = [test for part in (ci_steps, ci_interrupts, ci_places, ci_points, ci_gdbstub,
                            ci_migration, ci_lockstep, ci_linux)
          for test in part.TESTS]
 FLAKY = [test for part in (ci_migration, ci_linux) for test in part.FLAKY]

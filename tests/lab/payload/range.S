@@ -17,7 +17,7 @@ ready:
         nop
         b       .
 
-        # 40 rounds of hypercall, mtmsrd, mtmsr, sc, rfid
+        # 8 rounds of hypercall, mtmsrd, mtmsr, sc, rfid
 special:
         li      r5, 0
 1:      addi    r5, r5, 1
@@ -42,7 +42,7 @@ special_call:
         std     r10, 8(r30)
         mtmsrd  r7
         isync
-        cmpdi   r5, 40
+        cmpdi   r5, 8
         blt     1b
 special_end:
         nop
