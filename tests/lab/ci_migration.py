@@ -226,5 +226,6 @@ def snapshot(bench: Bench) -> None:
 TESTS: list[Test] = [migrate_stopped, migrate_unpatched, migrate_running, migrate_in_step,
                      snapshot]
 
-# Not proven yet: run by --full and --only
-FLAKY: list[Test] = [migrate_pending]
+# Not in CI: a pending external interrupt of QEMU's own XICS is lost in migration by
+# unpatched QEMU as well
+BY_HAND: list[Test] = [migrate_pending]

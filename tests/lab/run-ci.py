@@ -37,7 +37,7 @@ from rsp import RspError                                        # noqa: E402
 TESTS = [test for part in (ci_steps, ci_interrupts, ci_places, ci_points, ci_gdbstub,
                            ci_migration, ci_lockstep, ci_linux)
          for test in part.TESTS]
-FLAKY = [test for part in (ci_migration, ci_linux) for test in part.FLAKY]
+BY_HAND = ci_migration.BY_HAND + ci_linux.BY_HAND
 
 
 def run_tests(bench: Bench, tests: list[Test]) -> int:
@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int:
     add("--time-limit", type=float, default=2400)
     options = parser.parse_args(argv)
     options.work = options.work.resolve()
-    tests = [t for t in TESTS + (FLAKY if options.full or options.only else [])
+    tests = [t for t in TESTS + (BY_HAND if options.full or options.only else [])
              if not options.only or re.search(options.only, t.__name__)]
     children = Children()
     config = LabConfig(kernel_dir=options.kernel_dir, work=options.work,
