@@ -828,8 +828,9 @@ def build_stream(cell: Cell, seed: int, out: Path, sections: int = SECTIONS,
     symbols = [word for key, value in defines.items()
                for word in ("--defsym", f"{key}={value}")]
     subprocess.run([f"{tools}as", "-mlittle" if cell.little else "-mbig", "-a64",
-                    f"-mpower{cell.power}", "-mregnames", *symbols, "-o", obj,
-                    HERE / "payload/stream.S", source], check=True)
+                    f"-mpower{cell.power}", "-mregnames", *symbols,
+                    "-I", HERE / "payload", "-o", obj, HERE / "payload/stream.S", source],
+                   check=True)
     subprocess.run([f"{tools}ld", "-EL" if cell.little else "-EB",
                     "-m", "elf64lppc" if cell.little else "elf64ppc", "-static",
                     "-z", "max-page-size=4096", "--no-warn-rwx-segments",

@@ -258,12 +258,6 @@ bad:
 
         .section .low, "ax"
 low_begin:
-.macro vector at, where
-        .org    low_begin + \at - 0x100
-        std     r3, SAVE(0)
-        li      r3, \at
-        b       \where
-.endm
         .irp at, 0x100,0x200
         vector  \at, unexpected
         .endr

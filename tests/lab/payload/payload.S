@@ -52,57 +52,14 @@
         .set    RADIX_ROOT, 0x810000
         .set    RADIX_NEXT, 0x820000
 
-.macro addr reg, symbol
-        lis     \reg, \symbol@h
-        ori     \reg, \reg, \symbol@l
-.endm
-
-.macro imm64 reg, value
-        lis     \reg, ((\value) >> 48) & 0xffff
-        ori     \reg, \reg, ((\value) >> 32) & 0xffff
-        sldi    \reg, \reg, 32
-        oris    \reg, \reg, ((\value) >> 16) & 0xffff
-        ori     \reg, \reg, (\value) & 0xffff
-.endm
-
-# Store r3 as a big-endian doubleword (tables that the MMU reads) at address.
-.macro put_be64 address
-        addr    r4, \address
-    .if LE
-        stdbrx  r3, 0, r4
-    .else
-        std     r3, 0(r4)
-    .endif
-.endm
-
-# A hypercall.  It may change what is set here (PAPR; SRR0 and SRR1 are sc's own),
-# and KVM and TCG do so differently; lockstep.py looks away for these steps.
-.macro hcall
-        sc      1
-        li      r7, 0
-        mtctr   r7
-        mtcr    r7
-        mtxer   r7
-        mtsrr0  r7
-        mtsrr1  r7
-.endm
+        .include "entry.inc"
 
         .section .text
         .globl  _start, begin, done, data_begin, data_end
 
 _start:
     .if LE
-        # The words of this in big-endian order: set MSR[LE] and go on behind.
-        .long   0xa600607d      # mfmsr  r11
-        .long   0x01006b69      # xori   r11, r11, 1
-        .long   0x00004039      # li     r10, 0
-        .long   0x6401417d      # mtmsrd r10, 1
-        .long   0x05009f42      # bcl    20, 31, .+4
-        .long   0xa602487d      # mflr   r10
-        .long   0x14004a39      # addi   r10, r10, 20
-        .long   0xa6035a7d      # mtsrr0 r10
-        .long   0xa6037b7d      # mtsrr1 r11
-        .long   0x2400004c      # rfid
+        little_endian
         li      r3, H_SET_MODE
         li      r4, 1           # interrupts: little-endian
         li      r5, 4
@@ -110,56 +67,12 @@ _start:
         li      r7, 0
         sc      1
     .endif
-        mfmsr   r3              # 64-bit mode
-        li      r4, 1
-        sldi    r4, r4, 63
-        or      r3, r3, r4
-        mtmsrd  r3
-        isync
+        sixty_four_bit
         lis     r3, 0x7fff
         ori     r3, r3, 0xffff
         mtdec   r3
 
-        # Copy the handlers: to their place, and to where AIL=3 looks for them.
-        addr    r3, low_begin
-        li      r4, 0x100
-        li      r5, 0x4100
-        li      r6, (low_end - low_begin) / 8
-        mtctr   r6
-1:      ld      r6, 0(r3)
-        std     r6, 0(r4)
-        std     r6, 0(r5)
-        addi    r3, r3, 8
-        addi    r4, r4, 8
-        addi    r5, r5, 8
-        bdnz    1b
-        addr    r3, scv_begin
-        lis     r4, 1
-        ori     r4, r4, 0x7000
-        li      r5, 0x3000
-        li      r6, (scv_end - scv_begin) / 8
-        mtctr   r6
-1:      ld      r6, 0(r3)
-        std     r6, 0(r4)
-        std     r6, 0(r5)
-        addi    r3, r3, 8
-        addi    r4, r4, 8
-        addi    r5, r5, 8
-        bdnz    1b
-        li      r3, 0x100
-        li      r4, 0x5f00 / 128
-        mtctr   r4
-1:      dcbst   0, r3
-        sync
-        icbi    0, r3
-        addi    r3, r3, 128
-        bdnz    1b
-        lis     r4, 1
-        ori     r4, r4, 0x7000
-        dcbst   0, r4
-        sync
-        icbi    0, r4
-        isync
+        copy_handlers
 
         # The save area, the counters and the tables start as zeros.
         li      r3, SAVE
@@ -881,12 +794,6 @@ done:
         # Interrupt handlers, copied to 0x100
         .section .low, "ax"
 low_begin:
-.macro vector at
-        .org    low_begin + \at - 0x100
-        std     r3, SAVE(0)
-        li      r3, \at
-        b       common
-.endm
         .irp at, 0x100,0x200,0x300,0x380,0x400,0x480,0x500,0x600,0x700,0x800,0x900,0x980
         vector  \at
         .endr

@@ -261,12 +261,6 @@ shaky_end:
 
         .section .low, "ax"
 low_begin:
-.macro vector at
-        .org    low_begin + \at - 0x100
-        std     r3, SAVE(0)
-        li      r3, \at
-        b       common
-.endm
         .irp at, 0x100,0x200,0x300,0x380,0x400,0x480,0x500,0x600,0x700,0x800,0x900
         vector  \at
         .endr

@@ -70,28 +70,7 @@
         .set    A_LOOK_SPRS, 0x1420
         .set    AREA, 0x600             # of another vCPU
 
-.macro addr reg, symbol
-        lis     \reg, (\symbol)@h
-        ori     \reg, \reg, (\symbol)@l
-.endm
-
-.macro imm64 reg, value
-        lis     \reg, ((\value) >> 48) & 0xffff
-        ori     \reg, \reg, ((\value) >> 32) & 0xffff
-        sldi    \reg, \reg, 32
-        oris    \reg, \reg, ((\value) >> 16) & 0xffff
-        ori     \reg, \reg, (\value) & 0xffff
-.endm
-
-# Store r3 as a big-endian doubleword (tables that the MMU reads) at address.
-.macro put_be64 address
-        addr    r4, \address
-    .if LE
-        stdbrx  r3, 0, r4
-    .else
-        std     r3, 0(r4)
-    .endif
-.endm
+        .include "entry.inc"
 
 .macro put_be32 offset                  # r3 at r4 + offset
         li      r5, \offset
@@ -100,18 +79,6 @@
     .else
         stwx    r3, r4, r5
     .endif
-.endm
-
-# A hypercall.  It may change what is set here (PAPR; SRR0 and SRR1 are sc's own),
-# and KVM and TCG do so differently; lockstep.py looks away for these steps.
-.macro hcall
-        sc      1
-        li      r7, 0
-        mtctr   r7
-        mtcr    r7
-        mtxer   r7
-        mtsrr0  r7
-        mtsrr1  r7
 .endm
 
 .macro set_mode resource, value
@@ -125,32 +92,6 @@
 .macro set_ail value
         set_mode 3, \value
         hcall
-.endm
-
-# From big-endian 32-bit real mode to the guest's byte order and 64-bit mode.
-.macro to_our_mode
-    .if LE
-        # The words of this in big-endian order: set MSR[LE] and go on behind.
-        .long   0xa600607d      # mfmsr  r11
-        .long   0x01006b69      # xori   r11, r11, 1
-        .long   0x00004039      # li     r10, 0
-        .long   0x6401417d      # mtmsrd r10, 1
-        .long   0x05009f42      # bcl    20, 31, .+4
-        .long   0xa602487d      # mflr   r10
-        .long   0x14004a39      # addi   r10, r10, 20
-        .long   0xa6035a7d      # mtsrr0 r10
-        .long   0xa6037b7d      # mtsrr1 r11
-        .long   0x2400004c      # rfid
-    .endif
-.endm
-
-.macro sixty_four_bit
-        mfmsr   r3
-        li      r4, 1
-        sldi    r4, r4, 63
-        or      r3, r3, r4
-        mtmsrd  r3
-        isync
 .endm
 
 # Supervisor, real mode, everything available: where sc with r0 = 1 leads to.
@@ -183,53 +124,14 @@
         .globl  _start, begin, done, data_begin, data_end
 
 _start:
-        to_our_mode
     .if LE
+        little_endian
         set_mode 4, 1                   # interrupts: little-endian
         sc      1
     .endif
         sixty_four_bit
 
-        # Copy the handlers: to their place, and to where AIL=3 looks for them.
-        addr    r3, low_begin
-        li      r4, 0x100
-        li      r5, 0x4100
-        li      r6, (low_end - low_begin) / 8
-        mtctr   r6
-1:      ld      r6, 0(r3)
-        std     r6, 0(r4)
-        std     r6, 0(r5)
-        addi    r3, r3, 8
-        addi    r4, r4, 8
-        addi    r5, r5, 8
-        bdnz    1b
-        addr    r3, scv_begin
-        lis     r4, 1
-        ori     r4, r4, 0x7000
-        li      r5, 0x3000
-        li      r6, (scv_end - scv_begin) / 8
-        mtctr   r6
-1:      ld      r6, 0(r3)
-        std     r6, 0(r4)
-        std     r6, 0(r5)
-        addi    r3, r3, 8
-        addi    r4, r4, 8
-        addi    r5, r5, 8
-        bdnz    1b
-        li      r3, 0x100
-        li      r4, 0x5f00 / 128
-        mtctr   r4
-1:      dcbst   0, r3
-        sync
-        icbi    0, r3
-        addi    r3, r3, 128
-        bdnz    1b
-        lis     r4, 1
-        ori     r4, r4, 0x7000
-        dcbst   0, r4
-        sync
-        icbi    0, r4
-        isync
+        copy_handlers
 
     .if HASH
         # Every page that we use onto itself, by a bolted entry in any free slot.
@@ -381,7 +283,9 @@ _start:
         # Another vCPU: every interrupt that it can raise, again and again; what
         # its own counters say must agree with the rounds it made.
 other:
-        to_our_mode
+    .if LE
+        little_endian
+    .endif
         mr      r31, r3
         sixty_four_bit
         set_slb
@@ -449,6 +353,8 @@ other_loop:
         # Interrupt handlers, copied to 0x100
         .section .low, "ax"
 low_begin:
+# Unlike entry.inc's, this saves r3 in the vCPU's own area.
+.purgem vector
 .macro vector at
         .org    low_begin + \at - 0x100
         std     r3, A_R3(r31)
