@@ -75,14 +75,18 @@ static uint64_t mtmsr_mask(const PPCStepInsn *insn)
              PPC_STEP_MSR_LE);
 }
 
-/* The guest traces itself, and the instruction has been emulated (7.5.15) */
-static void take_trace_interrupt(PPCStepRegs *regs)
+/*
+ * The guest traces itself, and its interrupt has to be made (7.5.15).  Not of
+ * it: SRR1[35:36] of a load or store, SIAR and SDAR.
+ */
+static void take_trace_interrupt(const PPCStepInsn *insn, PPCStepRegs *regs)
 {
     uint8_t ail = effective_ail(regs->msr, regs->lpcr_ail);
     uint64_t keep = PPC_STEP_MSR_HV | PPC_STEP_MSR_S | PPC_STEP_MSR_ME;
 
     regs->srr0 = regs->pc;
-    regs->srr1 = regs->msr & ~PPC_STEP_SRR1_INFO;
+    regs->srr1 = (regs->msr & ~PPC_STEP_SRR1_INFO) | PPC_STEP_SRR1_TRACE |
+                 (insn->length == 8 ? PPC_STEP_SRR1_PREFIX : 0);
     regs->pc = vector_address(VECTOR_TRACE, ail);
     regs->msr = (regs->msr & keep) | PPC_STEP_MSR_SF |
                 (regs->lpcr_ile ? PPC_STEP_MSR_LE : 0) |
@@ -344,7 +348,7 @@ const char *ppc_step_plan_make(PPCStepPlan *plan, const PPCStepRegs *regs,
     } else if (regs->msr & PPC_STEP_MSR_SE &&
                plan->insn.cls != PPC_STEP_RFID &&
                plan->insn.cls != PPC_STEP_RFSCV) {
-        take_trace_interrupt(&plan->after);
+        take_trace_interrupt(&plan->insn, &plan->after);
     }
     return NULL;
 }
@@ -491,7 +495,7 @@ static void finish_next(const PPCStepPlan *plan, PPCStepRegs *regs)
 {
     regs->msr = guest_bits(plan, regs->msr);
     if (plan->hide_trace && guest_wants_trace(plan)) {
-        take_trace_interrupt(regs);
+        take_trace_interrupt(&plan->insn, regs);
     }
 }
 

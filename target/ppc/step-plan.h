@@ -56,6 +56,9 @@
 
 /* SRR1 bits 33:36 and 42:47: what an interrupt says of itself (7.2.1) */
 #define PPC_STEP_SRR1_INFO 0x783f0000ULL
+/* Of the Trace interrupt: always, and after a prefixed instruction (7.5.15) */
+#define PPC_STEP_SRR1_TRACE  0x40000000ULL
+#define PPC_STEP_SRR1_PREFIX 0x20000000ULL
 
 /**
  * PPCStepRegs: the registers that a step can depend on

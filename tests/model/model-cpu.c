@@ -280,8 +280,9 @@ void model_reference_step(ModelCpu *cpu)
     insn = peek(cpu, phys);
     if (execute(cpu, insn) && traced) {
         interrupt(cpu, 0xd00, cpu->regs.pc);
-        /* Information on loads, as some processors give it (7.5.15) */
-        cpu->regs.srr1 |= insn >> 26 == 32 ? 0x00080000 : 0;
+        /* 7.5.15: SRR1[33]; SRR1[35] of a load */
+        cpu->regs.srr1 |= 0x40000000;
+        cpu->regs.srr1 |= insn >> 26 == 32 ? MODEL_SRR1_LOAD : 0;
     }
 }
 

@@ -26,6 +26,7 @@
 #define MODEL_MMIO     0x40000000ULL   /* loads and stores are emulated */
 #define MODEL_TRAP     0x00dddd00u
 #define MODEL_IRQ      0x900           /* the vector of pending_irq */
+#define MODEL_SRR1_LOAD 0x10000000ULL   /* the Trace interrupt: of a load */
 #define MODEL_H_CEDE   0xe0            /* in r3 */
 #define MODEL_LINEAR   0xc000000000000000ULL
 

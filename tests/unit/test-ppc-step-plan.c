@@ -19,6 +19,8 @@
 #define DR PPC_STEP_MSR_DR
 #define RI PPC_STEP_MSR_RI
 #define LE PPC_STEP_MSR_LE
+#define SRR1_TRACE  (1ULL << (63 - 33))
+#define SRR1_PREFIX (1ULL << (63 - 34))
 
 #define NOP     0x60000000
 #define LWZ     0x80610000      /* lwz r3,0(r1) */
@@ -469,7 +471,7 @@ static void test_guest_traces(void)
     g_assert_cmphex(p.after.gpr[5], ==, SF | ME | SE);
     g_assert_cmphex(p.after.pc, ==, 0xd00);
     g_assert_cmphex(p.after.srr0, ==, 0x100004);
-    g_assert_cmphex(p.after.srr1, ==, SF | ME | SE);
+    g_assert_cmphex(p.after.srr1, ==, SF | ME | SE | SRR1_TRACE);
     g_assert_cmphex(p.after.msr, ==, SF | ME);
 
     r.msr = SF | ME | BE;
@@ -507,6 +509,29 @@ static void test_trace_handler(void)
     r = regs_at(0xd00, SF | ME | IR | DR, 3);
     p = plan_for(NOP, &r, true);
     g_assert_true(p.trace);
+}
+
+/* Of an interrupt that the step itself makes SRR1 says what the processor's would */
+static void test_trace_made(void)
+{
+    static const uint32_t pli[] = { 0x06000000, 0x38a00001 };
+    static const uint32_t nop[] = { NOP, NOP };
+
+    for (unsigned i = 0; i < 2; i++) {
+        PPCStepRegs r = regs_at(0xd00, SF | ME | SE, 0), at;
+        PPCStepPlan p;
+        uint64_t next = i ? 0xd08 : 0xd04;
+
+        g_assert_null(ppc_step_plan_make(&p, &r, i ? pli : nop, true));
+        g_assert_true(p.run);
+        g_assert_false(p.trace);
+        at = regs_at(next, ppc_step_plan_enter_msr(&p), 0);
+        finish(&p, 0, &at);
+        g_assert_cmphex(at.pc, ==, 0xd00);
+        g_assert_cmphex(at.srr0, ==, next);
+        g_assert_cmphex(at.srr1, ==, SF | ME | SE | SRR1_TRACE |
+                        (i ? SRR1_PREFIX : 0));
+    }
 }
 
 /* Not mapped: the step ends in the instruction storage interrupt */
@@ -880,7 +905,7 @@ static void test_sequence_guest_traces(void)
             g_assert_cmphex(at.pc, ==, 0xd00);
             g_assert_cmphex(at.msr, ==, SF | ME);
             g_assert_cmphex(at.srr0, ==, pc);
-            g_assert_cmphex(at.srr1, ==, msr);
+            g_assert_cmphex(at.srr1, ==, msr | SRR1_TRACE);
         }
     }
 }
@@ -901,6 +926,7 @@ int main(int argc, char **argv)
     g_test_add_func("/step-plan/fault", test_fault);
     g_test_add_func("/step-plan/guest-traces", test_guest_traces);
     g_test_add_func("/step-plan/trace-handler", test_trace_handler);
+    g_test_add_func("/step-plan/trace-made", test_trace_made);
     g_test_add_func("/step-plan/unmapped", test_unmapped);
     g_test_add_func("/step-plan/refused", test_refused);
     g_test_add_func("/step-plan/sequence/sizes", test_sequence_sizes);
