@@ -333,11 +333,14 @@ static struct {
     bool begun;                         /* KVM has been told to step */
     bool resumed;                       /* has not run since, ... */
     bool by_client;                     /* ... and the client resumed it */
-    bool moved;                         /* the client has put it elsewhere */
+    /* On a breakpoint, as the client knows, and has left it there and so */
+    enum { NOT_TOLD, MAYBE_TOLD, TOLD } told;
+    bool owed;                          /* resumed so: it has to get off */
 } run[MAX_CPUS];
 __thread CPUState *current_cpu;         /* whose thread holds the lock */
 
 static void let_vcpus_report(void);
+static bool on_point(CPUState *cpu);
 
 static GPtrArray *points_of(CPUState *cpu)
 {
@@ -347,7 +350,14 @@ static GPtrArray *points_of(CPUState *cpu)
 static void remove_point(GPtrArray *list, int i)
 {
     Point *point = list->pdata[i];
+    CPUState *cpu;
 
+    /* As cpu_watchpoint_remove_by_ref() does */
+    CPU_FOREACH(cpu) {
+        if (cpu->watchpoint_hit == &point->wp) {
+            cpu->watchpoint_hit = NULL;
+        }
+    }
     g_ptr_array_remove_index(list, i);
     g_free(point);
 }
@@ -656,9 +666,6 @@ int vm_stop(RunState why)
         if (vm_changed) {
             vm_changed(vm_changed_opaque, false, why);
         }
-        for (int i = 0; i < MAX_CPUS; i++) {
-            run[i].moved = false;
-        }
         no_steps("after a stop");
         stop_sent();
     }
@@ -674,6 +681,9 @@ int vm_prepare_start(bool step_pending)
     for (int i = 0; i < MAX_CPUS; i++) {
         run[i].resumed = true;
         run[i].by_client = by_client;
+        run[i].owed = by_client && run[i].told == TOLD;
+        /* Not if it is not among those that are resumed */
+        run[i].told = MIN(run[i].told, MAYBE_TOLD);
     }
     vm_changed(vm_changed_opaque, true, state);
     return 0;
@@ -766,6 +776,7 @@ static struct {
 } handlers;
 static bool no_acks, client_acks;
 static GString *out, *reply;
+static int stop_thread;                 /* of the last stop reply, or 0 */
 
 /* What the stub has said since the last look */
 static struct {
@@ -777,6 +788,17 @@ static struct {
 static int undigit(int c)
 {
     return qemu_isdigit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* In a stop reply: the vCPU's index from 1 on */
+static int thread_of(const char *data, int len)
+{
+    g_autofree char *text = g_strndup(data, len);
+    const char *thread = strstr(text, "thread:");
+    unsigned process, n;
+
+    return !thread ? 0 : sscanf(thread, "thread:p%x.%x;", &process, &n) == 2 ||
+           sscanf(thread, "thread:%x;", &n) == 1 ? n : 0;
 }
 
 static void reply_seen(const char *data, int len)
@@ -798,6 +820,7 @@ static void reply_seen(const char *data, int len)
              "stop reply '%.*s'", len, data);
         must(data[0] != 'T' || len == 3 || data[len - 1] == ';',
              "stop reply '%.*s'", len, data);
+        stop_thread = thread_of(data, len);
     } else if (console) {
         said.console++;
         must(len % 2, "console output of %d digits", len - 1);
@@ -1234,10 +1257,22 @@ static void points_after(const char *packet)
     }
 }
 
+/* Whatever a client knew of it, it is elsewhere now, or the client is */
+static void client_moved(int n)
+{
+    run[n].told = NOT_TOLD;
+    run[n].owed = false;
+}
+
 /* The client waits for a stop: has it been told of this one? */
 static void stop_sent(void)
 {
+    stop_thread = 0;
     read_out();
+    if (stop_thread) {
+        must(stop_thread <= num_cpus, "a stop of thread %d", stop_thread);
+        run[stop_thread - 1].told = on_point(cpus[stop_thread - 1]) ? TOLD : NOT_TOLD;
+    }
     check('m', !stop_expected || !stopped_for_good() || !connected || exiting,
           "a stop (%d) that is waited for", state);
 }
@@ -1288,10 +1323,12 @@ static void packet_done(const char *packet, const Before *before)
     guest_after(packet, before);
     points_after(packet);
     for (int i = 0; i < MAX_CPUS; i++) {
-        run[i].moved |= before->pc[i] != now.pc[i];
+        if (before->pc[i] != now.pc[i]) {
+            client_moved(i);
+        }
     }
     if (before->c_cpu && strchr("cs", packet[0]) && packet[1] && now.running) {
-        run[before->c_cpu->cpu_index].moved = true;
+        client_moved(before->c_cpu->cpu_index);
     }
     if (packet[0] == 'm' || packet[0] == 'x') {
         memory_read(packet);
@@ -1425,6 +1462,9 @@ static void nobody_there(char letter)
     check(letter, !runstate_is_running() || !debug_requested,
           "the guest will stop for nobody");
     check(letter, !syscall_open, "the guest's system call waits");
+    for (int i = 0; i < MAX_CPUS; i++) {
+        client_moved(i);
+    }
     all_resumed = true;
 }
 
@@ -1492,7 +1532,7 @@ static void run_cpu(CPUState *cpu, int count)
         bool stepping = cpu->singlestep_enabled;
 
         if (cpu->halted) {
-            run[n].by_client = false;
+            run[n].by_client = run[n].owed = false;
             if (stepping) {
                 debug_stop(cpu);
             }
@@ -1501,20 +1541,20 @@ static void run_cpu(CPUState *cpu, int count)
         /* Not every accelerator stops again where it has just stopped */
         if (!stepping && on_point(cpu) &&
             (!run[n].resumed || meets_breakpoint_again(cpu))) {
-            check('o', !run[n].resumed || !run[n].by_client || run[n].moved ||
-                  step_refused,
+            check('o', !run[n].resumed || !run[n].owed || step_refused,
                   "vCPU %d does not get off its breakpoint", n);
             debug_stop(cpu);
             return;
         }
         check('o', !on_point(cpu) || run[n].resumed,
               "vCPU %d steps over a breakpoint", n);
-        check('o', !on_point(cpu) || !stepping || !run[n].moved ||
+        check('o', !on_point(cpu) || !stepping || run[n].told ||
               !run[n].by_client || !continued,
-              "vCPU %d steps over the breakpoint that it was put on", n);
+              "vCPU %d steps over a breakpoint that nobody knows of", n);
         must(!kvm || !stepping || run[n].begun, "vCPU %d: which step?", n);
         run[n].begun = run[n].begun && !kvm_emulates;
-        run[n].resumed = false;
+        run[n].resumed = run[n].owed = false;
+        run[n].told = NOT_TOLD;
         stq_be_p(reg_at(&guest, n, PC_REG, &size), pc + 4);
         stq_be_p(reg_at(&guest, n, 3, &size), pc * 3);
         memcpy(expected.regs[n], guest.regs[n], REG_BYTES);

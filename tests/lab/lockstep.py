@@ -75,6 +75,12 @@ FEW = ("srr0", "srr1", "sprg0", "sprg1", "sprg2", "sprg3")
 LARX = {20, 52, 84, 116, 276}
 SEQUENCE = 24
 
+# A store-conditional may fail for reasons of the host's, an interrupt of its own
+# for one: CR0[EQ] is 0 (Power ISA v3.1B Book II, 1.7.3.1).  The sequence is run
+# again from its load-reserve then, this often at most.
+STORED = 1 << 29
+LOST_AGAIN = 4
+
 HIGH = 0xc000000000000000
 VECTORS = {0x200: "machine check", 0x300: "data storage", 0x380: "data segment",
            0x400: "instruction storage", 0x480: "instruction segment",
@@ -168,6 +174,7 @@ class Result:
     looks: int = 0
     done: bool = False          # came to the end
     early: int = 0              # see Options.fetches_early
+    lost: int = 0               # reservations, see LOST_AGAIN
     others: list[int] = field(default_factory=list)     # rounds of the other vCPUs
     words: Counter[int] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
@@ -184,6 +191,7 @@ class Result:
         self.divergences += other.divergences
         self.seconds += other.seconds
         self.looks += other.looks
+        self.lost += other.lost
         for mine, more in ((self.words, other.words), (self.modes, other.modes),
                            (self.vectors, other.vectors)):
             mine.update(more)
@@ -549,7 +557,7 @@ class Lockstep:
                 apart = self.all
             packets = ["g", *(f"p{reg.number:x}" for reg in apart)]
             if larx:
-                self.catch_up(packets, apart, pc)
+                self.catch_up(packets, apart)
                 after = reference.pc
             else:
                 reference.write([], step=True)
@@ -587,12 +595,35 @@ class Lockstep:
             self.progress(pc)
         result.done = pc == done
 
-    def catch_up(self, packets: list[str], apart: list[Register], pc: int) -> None:
-        """The tested side has stepped a whole sequence: go where it is."""
+    def has_lost(self) -> bool:
+        """The store-conditional has failed, on the tested side only."""
+        left, right = self.reference.values(), self.tested.values()
+        return {name for name, value in left.items() if right.get(name) != value} \
+            == {"cr"} and left["cr"] & ~right["cr"] == left["cr"] ^ right["cr"] == STORED
+
+    def catch_up(self, packets: list[str], apart: list[Register]) -> None:
+        """The tested side steps a whole sequence: go where it is then."""
         timeout = self.options.timeout
+        before = self.tested.g.decode()
         self.tested.stopped(timeout)
         self.tested.write(packets)
         self.tested.take(apart, timeout)
+        self.follow(packets, apart)
+        for _ in range(LOST_AGAIN):
+            if not self.has_lost():
+                return
+            self.result.lost += 1
+            self.tested.write([f"G{before}"])
+            if (answer := self.tested.read(timeout)) != b"OK":
+                raise RspError(f"G: {answer.decode('latin-1')}")
+            self.tested.write([], step=True)
+            self.tested.stopped(timeout)
+            self.tested.write(packets)
+            self.tested.take(apart, timeout)
+
+    def follow(self, packets: list[str], apart: list[Register]) -> None:
+        """Step the reference to where the tested side is."""
+        timeout = self.options.timeout
         goal = self.tested.pc
         for _ in range(SEQUENCE):
             self.reference.write([], step=True)

@@ -86,7 +86,7 @@ class Book:
             "cell": str(cell), "seed": seed, "steps": result.steps,
             "divergences": result.divergences, "seconds": round(result.seconds, 1),
             "rate": round(result.steps / max(result.seconds, .001)), "early": result.early,
-            "others": result.others, "classes": dict(result.classes()),
+            "lost": result.lost, "others": result.others, "classes": dict(result.classes()),
             "interrupts": {f"{v:#x}": n for v, n in result.vectors.items()},
             "qemu": self.qemu}
         self.lines.append(line)
@@ -191,6 +191,8 @@ def main(argv: list[str]) -> int:
     add("--total", type=int, default=1_000_000, metavar="N",
         help="for all chosen cells together (default %(default)s)")
     add("--seed", type=int, default=1)
+    add("--host-cpus", type=int, default=2, metavar="N",
+        help="of the emulated host; 1: may share a machine (default %(default)s)")
     add("--sections", type=int, default=SECTIONS, help="of a guest: about 250 steps each")
     add("--only", default="", help="cells that match this expression")
     add("--resume", type=Path, help="default: matrix.jsonl in --work")
@@ -218,7 +220,7 @@ def main(argv: list[str]) -> int:
     try:
         book = Book(resume, options.qemu, options.fresh and resume.is_file())
         config = LabConfig(kernel_dir=Path(options.kernel_dir), work=options.work,
-                           pc_bios=Path(options.pc_bios))
+                           pc_bios=Path(options.pc_bios), l1_cpus=options.host_cpus)
         run_cells(options, cells, book, config, children, begun + options.time_limit)
     except LabError as err:
         err.report()
