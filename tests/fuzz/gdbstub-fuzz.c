@@ -333,7 +333,8 @@ static struct {
     bool begun;                         /* KVM has been told to step */
     bool resumed;                       /* has not run since, ... */
     bool by_client;                     /* ... and the client resumed it */
-    /* On a breakpoint, as the client knows, and has left it there and so */
+    bool met;                           /* a breakpoint: the last stop */
+    /* Has met one, as the client knows, and was left there */
     enum { NOT_TOLD, MAYBE_TOLD, TOLD } told;
     bool owed;                          /* resumed so: it has to get off */
 } run[MAX_CPUS];
@@ -680,6 +681,7 @@ int vm_prepare_start(bool step_pending)
     state = RUN_STATE_RUNNING;
     for (int i = 0; i < MAX_CPUS; i++) {
         run[i].resumed = true;
+        run[i].met = false;
         run[i].by_client = by_client;
         run[i].owed = by_client && run[i].told == TOLD;
         /* Not if it is not among those that are resumed */
@@ -1271,7 +1273,9 @@ static void stop_sent(void)
     read_out();
     if (stop_thread) {
         must(stop_thread <= num_cpus, "a stop of thread %d", stop_thread);
-        run[stop_thread - 1].told = on_point(cpus[stop_thread - 1]) ? TOLD : NOT_TOLD;
+        run[stop_thread - 1].told = state == RUN_STATE_DEBUG &&
+                                    run[stop_thread - 1].met &&
+                                    on_point(cpus[stop_thread - 1]) ? TOLD : NOT_TOLD;
     }
     check('m', !stop_expected || !stopped_for_good() || !connected || exiting,
           "a stop (%d) that is waited for", state);
@@ -1543,6 +1547,7 @@ static void run_cpu(CPUState *cpu, int count)
             (!run[n].resumed || meets_breakpoint_again(cpu))) {
             check('o', !run[n].resumed || !run[n].owed || step_refused,
                   "vCPU %d does not get off its breakpoint", n);
+            run[n].met = true;
             debug_stop(cpu);
             return;
         }
@@ -1555,6 +1560,7 @@ static void run_cpu(CPUState *cpu, int count)
         run[n].begun = run[n].begun && !kvm_emulates;
         run[n].resumed = run[n].owed = false;
         run[n].told = NOT_TOLD;
+        run[n].met = false;
         stq_be_p(reg_at(&guest, n, PC_REG, &size), pc + 4);
         stq_be_p(reg_at(&guest, n, 3, &size), pc * 3);
         memcpy(expected.regs[n], guest.regs[n], REG_BYTES);
@@ -1574,6 +1580,7 @@ static void hit_watchpoint(CPUState *cpu, int which)
         if (point->type >= GDB_WATCHPOINT_WRITE) {
             cpu->watchpoint_hit = &point->wp;
             run[cpu->cpu_index].resumed = false;
+            run[cpu->cpu_index].met = false;
             debug_stop(cpu);
         }
     }

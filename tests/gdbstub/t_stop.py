@@ -219,21 +219,25 @@ def moved_onto(bench: Bench) -> None:
             gdb.remove(guest.spin, point)
 
 
-def set_where_it_is(bench: Bench) -> None:
-    """item 11: a breakpoint that the client sets where a vCPU has stopped is met, once"""
+def come_to_by_step(bench: Bench) -> None:
+    """item 11: one that came to a breakpoint by a step, or had it put under it, meets it"""
     with bench.stopped() as (guest, gdb):
         for point in (SOFTWARE, HARDWARE):
-            place(gdb, guest.spin)
-            answers(gdb, f"vCont;s:{FIRST}")
-            gdb.write("r3", 0)
-            gdb.insert(guest.spin + 4, point)
-            for n in range(3):
-                answers(gdb, "vCont;c")
-                check("pc and r3", on(gdb, FIRST, "pc", "r3"), [guest.spin + 4, n])
-            gdb.remove(guest.spin + 4, point)
+            for before in (True, False):
+                place(gdb, guest.spin)
+                if before:
+                    gdb.insert(guest.spin + 4, point)
+                answers(gdb, f"vCont;s:{FIRST}")
+                if not before:
+                    gdb.insert(guest.spin + 4, point)
+                gdb.write("r3", 0)
+                for n in range(3):
+                    answers(gdb, "vCont;c")
+                    check("pc and r3", on(gdb, FIRST, "pc", "r3"), [guest.spin + 4, n])
+                gdb.remove(guest.spin + 4, point)
 
 
 TESTS: list[Test] = [
     offered, breakpoint_words, breakpoint_words_of_second, no_words, watch_words,
     expedited_registers, expedited_in_range, expedited_little_endian, step_off,
-    moved_onto, set_where_it_is]
+    moved_onto, come_to_by_step]

@@ -652,7 +652,7 @@ def step_off_two(bench: Bench) -> None:
                 for n in range(3):
                     gdb.insert(begin[thread] + 4 * n)
             stops: Counter[str] = Counter()
-            # Those that were set where it has stopped are met, too
+            # Those that they came to by a step, or that were set there since, are met
             told = {FIRST: False, SECOND: False}
             for _ in range(60):
                 stop = answers(gdb, "vCont;c")
@@ -710,15 +710,13 @@ def step_off_one_by_two(bench: Bench) -> None:
             first, last = target.straight + 4, target.straight_end
             for kind in (SOFTWARE, HARDWARE):
                 for n in range(6):
-                    # They come to it by a step: one that is put there meets it first
+                    gdb.insert(first, kind)
+                    gdb.insert(last)
                     for thread in (FIRST, SECOND):
                         gdb.select(thread)
                         place(gdb, target.straight)
                         gdb.write("r5", -1 & (1 << 64) - 1)
-                    gdb.insert(first, kind)
-                    gdb.insert(last)
-                    for thread in (FIRST, SECOND):
-                        answers(gdb, f"vCont;s:{thread}")
+                        check_thread(answers(gdb, f"vCont;c:{thread}"), thread)
                         check("pc and r5", on(gdb, thread, "pc", "r5"), [first, 0])
                     seen = set()
                     for _ in range(2):
