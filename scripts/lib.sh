@@ -190,7 +190,8 @@ packages="apt gcc libc6-dev gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross
     qemu-system-ppc qemu-system-data qemu-utils gdb-multiarch libcapstone-dev
     libglib2.0-dev git perl dpkg-dev patch cpio xz-utils bzip2 ca-certificates
     libglib2.0-dev:ppc64el libpixman-1-dev:ppc64el libfdt-dev:ppc64el
-    zlib1g-dev:ppc64el libfdt-dev zlib1g-dev clang libclang-rt-19-dev"
+    zlib1g-dev:ppc64el libfdt-dev zlib1g-dev clang libclang-rt-19-dev
+    dejagnu make"
 # Unpacked under /guest of the root, never run here: what the emulated host boots.
 guest_kernel=linux-image-powerpc64le:ppc64el
 guest_packages="busybox-static:ppc64el"

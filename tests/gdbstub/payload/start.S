@@ -13,6 +13,10 @@ _start:
         li      r3, 0
         std     r3, 0(r1)
         addr    r2, .TOC.
+        mfmsr   r3              # floating point
+        ori     r3, r3, 0x2000
+        mtmsrd  r3
+        isync
 calling:
         bl      main
         b       .
