@@ -333,7 +333,8 @@ static struct {
     bool begun;                         /* KVM has been told to step */
     bool resumed;                       /* has not run since, ... */
     bool by_client;                     /* ... and the client resumed it */
-    bool met;                           /* a breakpoint: the last stop */
+    bool met;                           /* has stopped by a breakpoint, ... */
+    bool stepped;                       /* ... or by the end of a step */
     /* Has met one, as the client knows, and was left there */
     enum { NOT_TOLD, MAYBE_TOLD, TOLD } told;
     bool owed;                          /* resumed so: it has to get off */
@@ -681,7 +682,7 @@ int vm_prepare_start(bool step_pending)
     state = RUN_STATE_RUNNING;
     for (int i = 0; i < MAX_CPUS; i++) {
         run[i].resumed = true;
-        run[i].met = false;
+        run[i].met = run[i].stepped = false;
         run[i].by_client = by_client;
         run[i].owed = by_client && run[i].told == TOLD;
         /* Not if it is not among those that are resumed */
@@ -1273,9 +1274,11 @@ static void stop_sent(void)
     read_out();
     if (stop_thread) {
         must(stop_thread <= num_cpus, "a stop of thread %d", stop_thread);
-        run[stop_thread - 1].told = state == RUN_STATE_DEBUG &&
-                                    run[stop_thread - 1].met &&
-                                    on_point(cpus[stop_thread - 1]) ? TOLD : NOT_TOLD;
+        /* It may be another's stop that is told as its: nobody could know */
+        run[stop_thread - 1].told =
+            state != RUN_STATE_DEBUG || run[stop_thread - 1].stepped ||
+            !on_point(cpus[stop_thread - 1]) ? NOT_TOLD :
+            run[stop_thread - 1].met ? TOLD : MAYBE_TOLD;
     }
     check('m', !stop_expected || !stopped_for_good() || !connected || exiting,
           "a stop (%d) that is waited for", state);
@@ -1561,6 +1564,7 @@ static void run_cpu(CPUState *cpu, int count)
         run[n].resumed = run[n].owed = false;
         run[n].told = NOT_TOLD;
         run[n].met = false;
+        run[n].stepped = stepping;
         stq_be_p(reg_at(&guest, n, PC_REG, &size), pc + 4);
         stq_be_p(reg_at(&guest, n, 3, &size), pc * 3);
         memcpy(expected.regs[n], guest.regs[n], REG_BYTES);
@@ -1580,7 +1584,7 @@ static void hit_watchpoint(CPUState *cpu, int which)
         if (point->type >= GDB_WATCHPOINT_WRITE) {
             cpu->watchpoint_hit = &point->wp;
             run[cpu->cpu_index].resumed = false;
-            run[cpu->cpu_index].met = false;
+            run[cpu->cpu_index].met = run[cpu->cpu_index].stepped = false;
             debug_stop(cpu);
         }
     }
