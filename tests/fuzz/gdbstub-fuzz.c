@@ -684,7 +684,7 @@ int vm_prepare_start(bool step_pending)
         run[i].resumed = true;
         run[i].met = run[i].stepped = false;
         run[i].by_client = by_client;
-        run[i].owed = by_client && run[i].told == TOLD;
+        run[i].owed = by_client && run[i].told == TOLD && !step_refused;
         /* Not if it is not among those that are resumed */
         run[i].told = MIN(run[i].told, MAYBE_TOLD);
     }
@@ -1381,7 +1381,9 @@ static bool feed(uint8_t byte)
                                   sizeof(s->line_buf) - used);
         by_client = resumes(packet);
         if (by_client) {
-            all_resumed = !starts(packet, "vCont");
+            /* An answer goes on with what the system call has interrupted */
+            all_resumed = !starts(packet, "vCont") &&
+                          (packet[0] != 'F' || all_resumed);
             continued = qemu_tolower(packet[0]) == 'c';
         }
         restarted = false;
@@ -1548,7 +1550,7 @@ static void run_cpu(CPUState *cpu, int count)
         /* Not every accelerator stops again where it has just stopped */
         if (!stepping && on_point(cpu) &&
             (!run[n].resumed || meets_breakpoint_again(cpu))) {
-            check('o', !run[n].resumed || !run[n].owed || step_refused,
+            check('o', !run[n].resumed || !run[n].owed,
                   "vCPU %d does not get off its breakpoint", n);
             run[n].met = true;
             debug_stop(cpu);
