@@ -1553,6 +1553,7 @@ static void run_cpu(CPUState *cpu, int count)
             check('o', !run[n].resumed || !run[n].owed,
                   "vCPU %d does not get off its breakpoint", n);
             run[n].met = true;
+            run[n].stepped = false;
             debug_stop(cpu);
             return;
         }
