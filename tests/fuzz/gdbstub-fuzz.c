@@ -333,16 +333,30 @@ static struct {
     bool begun;                         /* KVM has been told to step */
     bool resumed;                       /* has not run since, ... */
     bool by_client;                     /* ... and the client resumed it */
-    bool met;                           /* has stopped by a breakpoint, ... */
-    bool stepped;                       /* ... or by the end of a step */
+    enum { OTHERWISE, BY_BREAKPOINT, BY_STEP } asked;    /* for a stop */
     /* Has met one, as the client knows, and was left there */
     enum { NOT_TOLD, MAYBE_TOLD, TOLD } told;
     bool owed;                          /* resumed so: it has to get off */
 } run[MAX_CPUS];
 __thread CPUState *current_cpu;         /* whose thread holds the lock */
 
+static int points_there;                /* when the client resumed it */
+
 static void let_vcpus_report(void);
 static bool on_point(CPUState *cpu);
+
+/* So that nobody can run past a breakpoint that is not there for a moment */
+static bool others_wait(void)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (cpu != current_cpu && !cpu->stopped && !run[cpu->cpu_index].asks) {
+            return false;
+        }
+    }
+    return true;
+}
 
 static GPtrArray *points_of(CPUState *cpu)
 {
@@ -388,7 +402,8 @@ static int insert_point(CPUState *cs, int type, vaddr addr, vaddr len)
     CPUState *cpu;
 
     must(cs || !kvm, "breakpoint of no vCPU");
-    must(!runstate_is_running(), "breakpoint while the guest runs");
+    must(!runstate_is_running() || others_wait(),
+         "breakpoint while the guest runs");
     if (type < 0 || type > GDB_WATCHPOINT_ACCESS) {
         return -ENOSYS;
     }
@@ -422,7 +437,8 @@ static int delete_point(CPUState *cs, int type, vaddr addr, vaddr len)
     CPUState *cpu;
 
     must(cs || !kvm, "breakpoint of no vCPU");
-    must(!runstate_is_running(), "breakpoint while the guest runs");
+    must(!runstate_is_running() || others_wait(),
+         "breakpoint while the guest runs");
     if (type < 0 || type > GDB_WATCHPOINT_ACCESS) {
         return -ENOSYS;
     }
@@ -494,9 +510,9 @@ static int step_again(CPUState *cpu)
     return step_refused ? -EBUSY : 0;
 }
 
-static bool meets_breakpoint_again(CPUState *cpu)
+static bool steps_off_breakpoint(CPUState *cpu)
 {
-    return kvm ? kvm_emulates : !replaying;
+    return kvm_emulates || !kvm;
 }
 
 static AccelOpsClass accel_ops = {
@@ -505,7 +521,7 @@ static AccelOpsClass accel_ops = {
     .insert_breakpoint = insert_point,
     .remove_breakpoint = delete_point,
     .remove_all_breakpoints = delete_points,
-    .meets_breakpoint_again = meets_breakpoint_again,
+    .steps_off_breakpoint = steps_off_breakpoint,
 };
 
 const AccelOpsClass *cpus_get_accel(void)
@@ -575,6 +591,14 @@ static bool stopped_for_good(void)
 }
 
 static void stop_sent(void);
+static int count_points(void);
+
+static void points_are_back(void)
+{
+    check('o', count_points() == points_there ||
+          !(stopped_for_good() || syscall_open),
+          "%d breakpoints of %d", count_points(), points_there);
+}
 
 static void no_steps(const char *when)
 {
@@ -600,6 +624,7 @@ static void report(CPUState *cpu)
         gdb_set_stop_cpu(cpu);
         qemu_system_debug_request();
         cpu->stopped = true;
+        cpu->debug_held = true;
     }
     current_cpu = before;
 }
@@ -639,6 +664,7 @@ void cpu_resume(CPUState *cpu)
 {
     cpu->stop = false;
     cpu->stopped = false;
+    cpu->debug_held = false;
 }
 
 void resume_all_vcpus(void)
@@ -649,12 +675,15 @@ void resume_all_vcpus(void)
         return;
     }
     CPU_FOREACH(cpu) {
-        cpu_resume(cpu);
+        if (!cpu->debug_held) {
+            cpu_resume(cpu);
+        }
     }
 }
 
 static bool stop_expected, connected;
 static bool by_client;                  /* a packet is being handled */
+static bool answering;                  /* ... an answer to a system call */
 static bool continued;                  /* `c` or `C` was the last of these */
 static bool all_resumed;                /* when the guest was resumed last */
 
@@ -669,6 +698,7 @@ int vm_stop(RunState why)
             vm_changed(vm_changed_opaque, false, why);
         }
         no_steps("after a stop");
+        points_are_back();
         stop_sent();
     }
     return 0;
@@ -682,7 +712,7 @@ int vm_prepare_start(bool step_pending)
     state = RUN_STATE_RUNNING;
     for (int i = 0; i < MAX_CPUS; i++) {
         run[i].resumed = true;
-        run[i].met = run[i].stepped = false;
+        run[i].asked = OTHERWISE;
         run[i].by_client = by_client;
         run[i].owed = by_client && run[i].told == TOLD && !step_refused;
         /* Not if it is not among those that are resumed */
@@ -1276,9 +1306,9 @@ static void stop_sent(void)
         must(stop_thread <= num_cpus, "a stop of thread %d", stop_thread);
         /* It may be another's stop that is told as its: nobody could know */
         run[stop_thread - 1].told =
-            state != RUN_STATE_DEBUG || run[stop_thread - 1].stepped ||
+            state != RUN_STATE_DEBUG || run[stop_thread - 1].asked == BY_STEP ||
             !on_point(cpus[stop_thread - 1]) ? NOT_TOLD :
-            run[stop_thread - 1].met ? TOLD : MAYBE_TOLD;
+            run[stop_thread - 1].asked == BY_BREAKPOINT ? TOLD : MAYBE_TOLD;
     }
     check('m', !stop_expected || !stopped_for_good() || !connected || exiting,
           "a stop (%d) that is waited for", state);
@@ -1313,6 +1343,9 @@ static void packet_done(const char *packet, const Before *before)
 {
     Before now = look();
 
+    if (!resumes(packet)) {
+        points_there = count_points();
+    }
     /* To the packet: 1 ack, and 1 reply if any; a stop is no reply */
     must(said.acks == !no_acks && !said.nacks,
          "packet '%.40s': %d acks, %d nacks", packet, said.acks, said.nacks);
@@ -1379,8 +1412,10 @@ static bool feed(uint8_t byte)
         memcpy(packet, s->line_buf, used);
         ASAN_POISON_MEMORY_REGION(s->line_buf + used,
                                   sizeof(s->line_buf) - used);
-        by_client = resumes(packet);
-        if (by_client) {
+        points_there = count_points();
+        answering = packet[0] == 'F';
+        by_client = resumes(packet) && !answering;
+        if (resumes(packet)) {
             /* An answer goes on with what the system call has interrupted */
             all_resumed = !starts(packet, "vCont") &&
                           (packet[0] != 'F' || all_resumed);
@@ -1400,7 +1435,7 @@ static bool feed(uint8_t byte)
     if (last) {
         ASAN_UNPOISON_MEMORY_REGION(s->line_buf, sizeof(s->line_buf));
     }
-    by_client = false;
+    by_client = answering = false;
     if (last && restarted) {
         return true;
     }
@@ -1463,6 +1498,7 @@ static void nobody_there(char letter)
     CPUState *cpu;
 
     check(letter, !count_points(), "%d breakpoints", count_points());
+    points_there = count_points();
     CPU_FOREACH(cpu) {
         check(letter, !cpu->singlestep_enabled, "vCPU %d steps", cpu->cpu_index);
         check(letter, !runstate_is_running() || !cpu->stopped,
@@ -1548,12 +1584,14 @@ static void run_cpu(CPUState *cpu, int count)
             return;
         }
         /* Not every accelerator stops again where it has just stopped */
-        if (!stepping && on_point(cpu) &&
-            (!run[n].resumed || meets_breakpoint_again(cpu))) {
+        if (on_point(cpu) &&
+            (stepping ? !steps_off_breakpoint(cpu)
+                      : !run[n].resumed || !replaying)) {
             check('o', !run[n].resumed || !run[n].owed,
                   "vCPU %d does not get off its breakpoint", n);
-            run[n].met = true;
-            run[n].stepped = false;
+            check('o', !stepping || !run[n].by_client || step_refused,
+                  "vCPU %d gets nowhere by a step", n);
+            run[n].asked = BY_BREAKPOINT;
             debug_stop(cpu);
             return;
         }
@@ -1566,8 +1604,7 @@ static void run_cpu(CPUState *cpu, int count)
         run[n].begun = run[n].begun && !kvm_emulates;
         run[n].resumed = run[n].owed = false;
         run[n].told = NOT_TOLD;
-        run[n].met = false;
-        run[n].stepped = stepping;
+        run[n].asked = stepping ? BY_STEP : OTHERWISE;
         stq_be_p(reg_at(&guest, n, PC_REG, &size), pc + 4);
         stq_be_p(reg_at(&guest, n, 3, &size), pc * 3);
         memcpy(expected.regs[n], guest.regs[n], REG_BYTES);
@@ -1587,7 +1624,7 @@ static void hit_watchpoint(CPUState *cpu, int which)
         if (point->type >= GDB_WATCHPOINT_WRITE) {
             cpu->watchpoint_hit = &point->wp;
             run[cpu->cpu_index].resumed = false;
-            run[cpu->cpu_index].met = run[cpu->cpu_index].stepped = false;
+            run[cpu->cpu_index].asked = OTHERWISE;
             debug_stop(cpu);
         }
     }
@@ -1635,6 +1672,26 @@ static void monitor_cont(void)
 {
     if (!runstate_needs_reset()) {
         vm_start();
+    }
+}
+
+/* Saved, or loaded, before the main loop gets on: the same vCPUs run as before */
+static void snapshot(RunState why)
+{
+    bool stopped[MAX_CPUS], same = true, all = all_resumed;
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        stopped[cpu->cpu_index] = cpu->stopped;
+        same = same && !run[cpu->cpu_index].asks;
+    }
+    vm_stop(why);
+    vm_start();
+    all_resumed = all;
+    CPU_FOREACH(cpu) {
+        check('h', !same || cpu->stopped == stopped[cpu->cpu_index],
+              "vCPU %d %s behind a snapshot", cpu->cpu_index,
+              cpu->stopped ? "waits" : "runs");
     }
 }
 
@@ -1687,7 +1744,7 @@ static void setup(int kind)
     kvm_emulates = kvm && kind & 0x40;
     accel_ops.step_again = kvm_emulates ? step_again : NULL;
     accel_ops.memory_rw_debug = kvm ? memory_under_points : NULL;
-    replaying = kind & 2;
+    replaying = kind & 2 && !kvm;
     replay_mode = replaying ? REPLAY_MODE_PLAY : REPLAY_MODE_NONE;
     /* 2 alone; 1 and 1 in clusters; 2 in a cluster and 2 alone; 2 and 2 */
     kind = kind >> 2 & 3;
@@ -1697,7 +1754,7 @@ static void setup(int kind)
     for (int i = 0; i < MAX_CPUS; i++) {
         CPUState *cpu = cpus[i];
 
-        cpu->stop = cpu->stopped = cpu->halted = false;
+        cpu->stop = cpu->stopped = cpu->debug_held = cpu->halted = false;
         cpu->singlestep_enabled = 0;
         cpu->watchpoint_hit = NULL;
         cpu->cluster_index = kind == 1 ? i : kind >= 2 && i < 2 ? 0 :
@@ -1718,6 +1775,7 @@ static void setup(int kind)
     expected = guest;
     state = RUN_STATE_RUNNING;
     debug_requested = exiting = step_refused = late = false;
+    points_there = 0;
     memset(run, 0, sizeof(run));
     all_resumed = true;
     client_acks = true;
@@ -1746,7 +1804,6 @@ static void event(const char *line, size_t len)
     CPUState *cpu = cpus[a % num_cpus];
     g_autofree char *longer = NULL;
     RunState why;
-    bool snapshot;
     unsigned size;
     int used;
 
@@ -1805,15 +1862,10 @@ static void event(const char *line, size_t len)
         break;
     case 'v':                           /* vN: stop for another reason */
         why = stops[a % ARRAY_SIZE(stops)];
-        snapshot = why == RUN_STATE_SAVE_VM || why == RUN_STATE_RESTORE_VM;
-        /* Not known to work: one between a stop's request and its report */
-        if (snapshot && (debug_requested || !runstate_is_running())) {
-            break;
-        }
-        vm_stop(why);
-        /* Saved, or loaded, before the main loop gets on */
-        if (snapshot) {
-            vm_start();
+        if (why != RUN_STATE_SAVE_VM && why != RUN_STATE_RESTORE_VM) {
+            vm_stop(why);
+        } else if (runstate_is_running()) {
+            snapshot(why);
         }
         break;
     case 'V':                           /* monitor: cont */
