@@ -1,0 +1,402 @@
+/*
+ * Single-stepping for KVM on arm64
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <linux/kvm.h>
+#include "qemu/error-report.h"
+#include "exec/cpu-common.h"
+#include "hw/boards.h"
+#include "system/kvm.h"
+#include "cpu.h"
+#include "internals.h"
+#include "kvm-regs.h"
+#include "kvm-step.h"
+#include "step-decode.h"
+
+#define PSTATE_MASKS (PSTATE_I | PSTATE_F)
+
+typedef struct ArmStep {
+    bool active;        /* KVM has been told to step */
+    bool armed;         /* the instruction may run now, and has not been seen */
+    bool done;          /* it is over without KVM having to run */
+    bool off;           /* the vCPU was switched off when it began */
+    bool have_insn;
+    ArmStepInsn insn;
+    uint32_t word;
+    uint64_t pc;        /* of the instruction */
+    uint64_t successor; /* if it raises no exception */
+    uint64_t held;      /* the bits of PSTATE that are set for it */
+} ArmStep;
+
+/* By cpu_index; never moves */
+static ArmStep *steps;
+
+void kvm_arm_step_init(void)
+{
+    if (!steps) {
+        steps = g_new0(ArmStep, current_machine->smp.max_cpus);
+    }
+}
+
+static ArmStep *get_step(CPUState *cs)
+{
+    return &steps[cs->cpu_index];
+}
+
+/* KVM steps by itself, but what it is told when is decided here */
+bool kvm_arch_can_singlestep(CPUState *cs)
+{
+    return false;
+}
+
+int kvm_arch_singlestep_flags(KVMState *s)
+{
+    return SSTEP_NOIRQ;
+}
+
+bool kvm_arch_singlestep_done(CPUState *cs)
+{
+    ArmStep *step = get_step(cs);
+
+    if (cs->singlestep_enabled && !step->armed && !step->done) {
+        /* Cancelled by a stop of the virtual machine, which runs again */
+        step->done = kvm_arch_emulate_singlestep(cs, true) || step->done;
+    }
+    if (!step->done) {
+        return false;
+    }
+    step->done = false;
+    return true;
+}
+
+void kvm_arm_step_update_guest_debug(CPUState *cs, struct kvm_guest_debug *dbg)
+{
+    if (get_step(cs)->active) {
+        dbg->control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+    }
+}
+
+static int read_branch_regs(CPUState *cs, ArmStep *step, uint64_t pstate,
+                            uint64_t x[31])
+{
+    const ArmStepInsn *insn = &step->insn;
+    int ret = 0;
+
+    if (insn->cls == ARM_STEP_BRANCH_REG ||
+        (insn->cls == ARM_STEP_BRANCH && insn->test >= ARM_STEP_TEST_IMM)) {
+        if (insn->reg < 31) {
+            ret = kvm_arm_regs_read(cs, insn->reg, &x[insn->reg]);
+        }
+        if (!ret && insn->test == ARM_STEP_TEST_REG && insn->rm < 31) {
+            ret = kvm_arm_regs_read(cs, insn->rm, &x[insn->rm]);
+        }
+    }
+    return ret;
+}
+
+/* An instruction that can't be read is not mapped: its step is a fault */
+static int fetch(CPUState *cs, ArmStep *step, uint64_t pstate)
+{
+    uint64_t x[31] = {};
+    ArmStepBranchRegs regs = { .pc = step->pc, .pstate = pstate, .x = x };
+    struct kvm_sw_breakpoint *bp = kvm_find_sw_breakpoint(cs, step->pc);
+    uint8_t bytes[4];
+    int ret;
+
+    step->have_insn = false;
+    if (pstate & PSTATE_nRW ||
+        cpu_memory_rw_debug(cs, step->pc, bytes, sizeof(bytes), false)) {
+        return 0;
+    }
+    /* A breakpoint of the debugger's will be taken out for this step */
+    step->word = bp ? ldl_le_p(&bp->saved_insn) : ldl_le_p(bytes);
+    arm_step_decode(step->word, &step->insn);
+    ret = read_branch_regs(cs, step, pstate, x);
+    if (ret) {
+        return ret;
+    }
+    step->successor = arm_step_successor(&step->insn, &regs);
+    step->have_insn = true;
+    return 0;
+}
+
+/* Done in registers.  Returns: false if it has to be run */
+static bool emulate(CPUState *cs, ArmStep *step, uint64_t pstate)
+{
+    const uint64_t daif = PSTATE_D | PSTATE_A | PSTATE_I | PSTATE_F;
+    const ArmStepInsn *insn = &step->insn;
+    uint64_t value = 0;
+
+    /* At EL0 they may be trapped, and so they may behind a branch (BTI) */
+    if (!step->have_insn || !extract64(pstate, 2, 2) ||
+        pstate & (PSTATE_BTYPE | PSTATE_IL) || step->pc & 3) {
+        return false;
+    }
+    switch (insn->cls) {
+    case ARM_STEP_MRS_DAIF:
+        if (insn->reg < 31) {
+            kvm_arm_regs_write(cs, insn->reg, pstate & daif);
+        }
+        break;
+    case ARM_STEP_MSR_DAIF:
+        if (insn->reg < 31 && kvm_arm_regs_read(cs, insn->reg, &value)) {
+            return false;
+        }
+        pstate = (pstate & ~daif) | (value & daif);
+        break;
+    case ARM_STEP_MSR_DAIFSET:
+        pstate |= insn->imm << 6;
+        break;
+    case ARM_STEP_MSR_DAIFCLR:
+        pstate &= ~((uint64_t)insn->imm << 6);
+        break;
+    case ARM_STEP_WFI:
+    case ARM_STEP_WFIT:
+        /* May end for any reason, or none; the kernel would wait */
+        break;
+    default:
+        return false;
+    }
+    kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate);
+    kvm_arm_regs_write(cs, KVM_ARM_PC, step->pc + 4);
+    return true;
+}
+
+static bool sees_masks(const ArmStepInsn *insn)
+{
+    return insn->cls == ARM_STEP_MRS_DAIF || insn->cls == ARM_STEP_MSR_DAIF ||
+           insn->cls == ARM_STEP_MSR_DAIFSET ||
+           insn->cls == ARM_STEP_MSR_DAIFCLR;
+}
+
+static uint64_t bits_to_hold(CPUState *cs, ArmStep *step, uint64_t pstate)
+{
+    /* EL1 in AArch32 state could see them, and is not decoded */
+    if (!(cs->singlestep_enabled & SSTEP_NOIRQ) ||
+        (pstate & PSTATE_nRW && pstate & 0xf)) {
+        return 0;
+    }
+    if (step->have_insn && sees_masks(&step->insn)) {
+        return 0;
+    }
+    return PSTATE_MASKS & ~pstate;
+}
+
+static int tell_kvm(CPUState *cs, bool on)
+{
+    ArmStep *step = get_step(cs);
+    int ret = 0;
+
+    if (step->active != on) {
+        step->active = on;
+        ret = kvm_update_guest_debug(cs, 0);
+        if (ret) {
+            step->active = !on;
+        }
+    }
+    return ret;
+}
+
+/* Switched off by PSCI: has nothing to step, and KVM would wait for ever */
+static bool is_off(CPUState *cs)
+{
+    struct kvm_mp_state mp;
+
+    return !kvm_vcpu_ioctl(cs, KVM_GET_MP_STATE, &mp) &&
+           mp.mp_state == KVM_MP_STATE_STOPPED;
+}
+
+static int begin(CPUState *cs)
+{
+    ArmStep *step = get_step(cs);
+    uint64_t pstate;
+    int ret;
+
+    ret = kvm_arm_regs_read(cs, KVM_ARM_PC, &step->pc) ?:
+          kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &pstate) ?:
+          fetch(cs, step, pstate);
+    if (ret) {
+        return ret;
+    }
+    if (emulate(cs, step, pstate)) {
+        step->done = true;
+        return 0;
+    }
+    ret = tell_kvm(cs, true);
+    if (ret) {
+        return ret;
+    }
+    step->held = bits_to_hold(cs, step, pstate);
+    if (step->held) {
+        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate | step->held);
+    }
+    step->armed = true;
+    return 0;
+}
+
+/*
+ * Has the instruction, or an interrupt before it, led to a vector of EL1's?
+ * PSTATE alone does not say so: a handler may be stepped in its own vector.
+ */
+static bool took_exception(CPUState *cs, ArmStep *step, uint64_t pc,
+                           uint64_t pstate)
+{
+    const uint64_t entry = PSTATE_D | PSTATE_A | PSTATE_I | PSTATE_F;
+    uint64_t elr;
+
+    return !(pc & 0x7f) && !(pstate & PSTATE_nRW) &&
+           extract64(pstate, 2, 2) == 1 && (pstate & entry) == entry &&
+           !kvm_arm_regs_read(cs, KVM_ARM_ELR_EL1, &elr) &&
+           (elr == step->pc || elr == step->pc + 4);
+}
+
+/* Nobody knows where an exception return leads, nor where a word that raises */
+static bool went_astray(ArmStep *step, uint64_t pc)
+{
+    switch (step->insn.cls) {
+    case ARM_STEP_ERET:
+    case ARM_STEP_DRPS:
+        return false;
+    case ARM_STEP_BRANCH_REG:
+        /* Less what address tags and authentication codes may take */
+        return (pc ^ step->successor) & MAKE_64BIT_MASK(0, 48);
+    default:
+        return pc != step->successor;
+    }
+}
+
+/* The instruction has run, or raised an exception: take back what it got */
+static void settle(CPUState *cs, ArmStep *step)
+{
+    uint64_t pc, pstate, spsr;
+
+    step->armed = false;
+    if (kvm_arm_regs_read(cs, KVM_ARM_PC, &pc) ||
+        kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &pstate)) {
+        error_report("CPU %d: the registers cannot be read behind a step; "
+                     "interrupts may stay masked", cs->cpu_index);
+        return;
+    }
+    if (took_exception(cs, step, pc, pstate)) {
+        /* PSTATE.SS is 1 there if the instruction has not completed */
+        if (!kvm_arm_regs_read(cs, KVM_ARM_SPSR_EL1, &spsr) &&
+            spsr & (step->held | PSTATE_SS)) {
+            kvm_arm_regs_write(cs, KVM_ARM_SPSR_EL1,
+                               spsr & ~(step->held | PSTATE_SS));
+        }
+        return;
+    }
+    if (step->have_insn && went_astray(step, pc)) {
+        /* More than this instruction has run */
+        kvm_arm_regs_forget(cs);
+    }
+    /* An exception return has its masks from SPSR_EL1 */
+    if (step->held && !(step->have_insn && step->insn.cls == ARM_STEP_ERET)) {
+        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate & ~step->held);
+    }
+}
+
+bool kvm_arm_step_finish(CPUState *cs)
+{
+    ArmStep *step = get_step(cs);
+
+    if (step->armed) {
+        settle(cs, step);
+    }
+    return cs->singlestep_enabled;
+}
+
+void kvm_arm_step_cancel(CPUState *cs)
+{
+    ArmStep *step = get_step(cs);
+    uint64_t pc, pstate;
+
+    if (!step->armed) {
+        return;
+    }
+    if (!kvm_arm_regs_read(cs, KVM_ARM_PC, &pc) && pc != step->pc) {
+        /* KVM has not come to say so */
+        settle(cs, step);
+        step->done = true;
+        return;
+    }
+    step->armed = false;
+    if (step->held && !kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &pstate)) {
+        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate & ~step->held);
+    }
+}
+
+void kvm_arm_step_reset(CPUState *cs)
+{
+    get_step(cs)->armed = false;
+}
+
+static uint64_t kept_by(ArmStep *step)
+{
+    const uint64_t mmu = MAKE_64BIT_MASK(KVM_ARM_SCTLR_EL1, KVM_ARM_NR_REGS -
+                                         KVM_ARM_SCTLR_EL1);
+    const uint64_t sp = BIT_ULL(KVM_ARM_SP_EL0) | BIT_ULL(KVM_ARM_SP_EL1);
+    uint32_t written;
+    uint64_t kept;
+
+    if (!step->armed || !step->have_insn) {
+        return 0;
+    }
+    written = arm_step_writes(&step->insn, step->word);
+    kept = ~written & MAKE_64BIT_MASK(0, 31);
+    kept |= written & ARM_STEP_WRITES_SP ? 0 : sp;
+    kept |= step->insn.context ? 0 : mmu;
+    return kept;
+}
+
+void kvm_arm_step_pre_run(CPUState *cs)
+{
+    kvm_arm_regs_pre_run(cs, kept_by(get_step(cs)));
+}
+
+typedef struct StepRequest {
+    bool enable;
+    int ret;
+} StepRequest;
+
+static void do_step(CPUState *cs, run_on_cpu_data data)
+{
+    StepRequest *request = data.host_ptr;
+    ArmStep *step = get_step(cs);
+
+    if (!request->enable) {
+        kvm_arm_step_cancel(cs);
+        step->done = false;
+        request->ret = tell_kvm(cs, false);
+        return;
+    }
+    step->off = is_off(cs);
+    if (step->off) {
+        step->done = true;
+    } else {
+        request->ret = begin(cs);
+    }
+}
+
+int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
+{
+    StepRequest request = { .enable = enable };
+
+    if (enable && qemu_cpu_is_self(cs)) {
+        /* One more of a range, which has nothing more to step if it is off */
+        if (get_step(cs)->off) {
+            return -EAGAIN;
+        }
+        request.ret = begin(cs);
+    } else {
+        run_on_cpu(cs, do_step, RUN_ON_CPU_HOST_PTR(&request));
+    }
+    if (request.ret) {
+        error_report("CPU %d can't be stepped: %s", cs->cpu_index,
+                     strerror(-request.ret));
+    }
+    return request.ret;
+}

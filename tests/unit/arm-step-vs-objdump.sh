@@ -1,0 +1,161 @@
+#!/bin/sh
+#
+# Comparison of the description of A64 instructions with objdump
+#
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# usage: arm-step-vs-objdump.sh ARM-STEP-DUMP [OBJDUMP [N [SEED]]]
+#
+# Compares class, target, condition, registers and immediates, and whether it
+# may change translation.  Words that objdump does not know are counted by
+# reason.
+
+set -eu
+
+dump=$1
+objdump=${2:-aarch64-linux-gnu-objdump}
+n=${3:-300000}
+seed=${4:-1}
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+"$dump" "$n" "$seed" "$dir/blob" > "$dir/described"
+"$objdump" -b binary -m aarch64 -EL -D -z --adjust-vma=0x100000000 \
+    "$dir/blob" > "$dir/disassembled"
+
+awk -v n="$n" '
+BEGIN {
+    words = 0
+    names = "eq ne cs cc mi pl vs vc hi ls ge lt gt le al nv"
+    count = split(names, c, " ")
+    for (i = 1; i <= count; i++) {
+        cond[c[i]] = i - 1
+    }
+    names = "sys sysp at ic dc tlbi tlbip cfp cpp dvp cosp brb " \
+            "gcspushm gcspushx gcspopx gcspopcx gcsss1 msrr trcit"
+    count = split(names, c, " ")
+    for (i = 1; i <= count; i++) {
+        context[c[i]] = 1
+    }
+}
+
+# mrs and msr: op[1] and op[2] are the operands
+function move(m) {
+    if (m == "msr" && op[1] ~ /^daif(set|clr)$/ ||
+        op[1] == "allint" && op[2] ~ /^#/) {
+        return op[1] " " op[2]
+    } else if (m == "mrs" && op[2] ~ /^(daif|allint)$/) {
+        return m " " op[2] " " op[1]
+    } else if (m == "msr" && op[1] ~ /^(daif|allint)$/) {
+        return m " " op[1] " " op[2]
+    }
+    return m == "msr" && op[2] !~ /^#/ && op[1] !~ /^s0_/ ? "context" : "plain"
+}
+
+function exclusive(m,    size, text, i) {
+    i = m ~ /^st/ ? 2 : 1
+    size = m ~ /b$/ ? 1 : m ~ /h$/ ? 2 : op[i] ~ /^x/ ? 8 : 4
+    text = (m ~ /^st/ ? "store " : "load ") size
+    for (i = 1; i <= count; i++) {
+        text = text " " op[i]
+    }
+    return text
+}
+
+# What objdump shows, as arm-step-dump describes it
+function shown(text,    m) {
+    sub(/ *\/\/.*/, "", text)
+    m = text
+    sub(/\t.*/, "", m)
+    sub(/ *$/, "", m)
+    sub(/^[^\t]*\t*/, "", text)
+    gsub(/[][ ]/, "", text)
+    count = split(text, op, ",")
+    if (m == "b" || m == "bl") {
+        return "b " (m == "bl" ? 1 : 0) " " op[1]
+    } else if (m ~ /^bc?\.../) {
+        return "flags " cond[substr(m, length(m) - 1)] " " op[1]
+    } else if (m ~ /^cbn?z$/) {
+        return "imm " (m == "cbnz" ? 1 : 0) " " op[1] " #0 " op[2]
+    } else if (m ~ /^tbn?z$/) {
+        return "bit " (m == "tbnz" ? 1 : 0) " " op[1] " " op[2] " " op[3]
+    } else if (m ~ /^(br|blr|ret)(a[ab]z?)?$/) {
+        return "to-reg " (m ~ /^bl/ ? 1 : 0) " " (m ~ /a[ab]z?$/ ? 1 : 0) " " \
+               (count ? op[1] : "x30")
+    } else if (m ~ /^eret(a[ab])?$/) {
+        return "eret " (m == "eret" ? 0 : 1)
+    } else if (m ~ /^(svc|hvc|smc|brk|hlt|udf|wfit|wfet)$/) {
+        return m " " op[1]
+    } else if (m ~ /^(drps|wfi|wfe|yield|clrex)$/) {
+        return m
+    } else if (m ~ /^(ldxr|ldaxr|stxr|stlxr)[bh]?$/ ||
+               m ~ /^(ldxp|ldaxp|stxp|stlxp)$/) {
+        return exclusive(m)
+    } else if (m == "mrs" || m == "msr") {
+        return move(m)
+    }
+    return m in context ? "context" : "plain"
+}
+
+function fail() {
+    if (failed++ < 50) {
+        print line[words] " | " text > "/dev/stderr"
+    }
+}
+
+function skip(why) {
+    skipped[why]++
+}
+
+function unknown(word, description) {
+    if (description == "plain" || description == "context") {
+        skip("plain, and not in objdump")
+    } else if (word ~ /^[7f][45]/) {
+        skip("not in objdump: cb<cc> and so on (FEAT_CMPBR)")
+    } else if (word ~ /^[8c]9/) {
+        skip("not in objdump: ldtxr and so on (FEAT_LSUI)")
+    } else if (word ~ /^(55|d65f)/) {
+        skip("not in objdump: retaasppc and so on (FEAT_PAuth_LR)")
+    } else {
+        fail()
+    }
+}
+
+function compare(    word, description) {
+    word = substr(line[words], 1, 8)
+    description = substr(line[words], 10)
+    if (text ~ /^\.inst/) {
+        unknown(word, description)
+    } else if (shown(text) == description) {
+        passed++
+        known += description != "plain"
+    } else {
+        fail()
+    }
+}
+
+FNR == NR {
+    line[NR - 1] = $0
+    next
+}
+
+/^ *[0-9a-f]+:\t/ {
+    text = $0
+    sub(/^[^\t]*\t[^\t]*\t/, "", text)
+    compare()
+    words++
+}
+
+END {
+    if (words != n) {
+        print "objdump shows " words " words instead of " n
+        failed++
+    }
+    for (why in skipped) {
+        print skipped[why] " skipped: " why
+    }
+    print passed + 0 " passed, " known + 0 " of them not plain, " \
+          failed + 0 " failed"
+    exit failed != 0 || !known
+}' "$dir/described" "$dir/disassembled"
