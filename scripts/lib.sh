@@ -184,23 +184,25 @@ lock_cache() {
 
 # ---- the build root ----------------------------------------------------
 
-# Native packages: tools, and an emulated host and a debugger for the lab.
+# The emulated hosts' architectures, and their kernels
+architectures="ppc64el arm64"
+guest_kernels="linux-image-powerpc64le:ppc64el linux-image-arm64:arm64"
+# Native packages: tools, the emulated hosts and a debugger for the lab; what a
+# QEMU for such a host is built from.
 packages="apt gcc libc6-dev gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     meson ninja-build pkg-config python3-venv python3-pycotap flex bison ccache
-    qemu-system-ppc qemu-system-data qemu-utils gdb-multiarch libcapstone-dev
-    libglib2.0-dev git perl dpkg-dev patch cpio xz-utils bzip2 ca-certificates
-    libglib2.0-dev:ppc64el libpixman-1-dev:ppc64el libfdt-dev:ppc64el
-    zlib1g-dev:ppc64el libfdt-dev zlib1g-dev clang libclang-rt-19-dev
-    dejagnu make"
-# Unpacked under /guest of the root, never run here: what the emulated host boots.
-guest_kernel=linux-image-powerpc64le:ppc64el
-guest_packages="busybox-static:ppc64el"
+    qemu-system-ppc qemu-system-arm qemu-system-data qemu-utils gdb-multiarch
+    libcapstone-dev libglib2.0-dev git perl dpkg-dev patch cpio xz-utils bzip2
+    ca-certificates libfdt-dev zlib1g-dev clang libclang-rt-19-dev dejagnu make
+    $(printf 'libglib2.0-dev:%s libpixman-1-dev:%s libfdt-dev:%s zlib1g-dev:%s ' \
+        $(for arch in $architectures; do echo "$arch $arch $arch $arch"; done))"
 
 # Raise when buildroot makes something else from the same packages.
-root_recipe=1
+root_recipe=2
 
 root_key() {
-    echo "$root_recipe $suite $packages $guest_kernel $guest_packages" |
+    echo "$root_recipe $suite $packages $guest_kernels" |
         tr -s ' \n' ' ' | sha256sum | cut -c 1-12
 }
 

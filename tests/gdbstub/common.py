@@ -32,7 +32,8 @@ from rsp import Gdb, RspError, RspTimeout, Stop                 # noqa: E402
 
 __all__ = ["Bench", "FIRST", "Gdb", "GdbRun", "Guest", "LIMIT", "PC", "Plain", "RspError",
            "RspTimeout", "SECOND", "SP", "Stop", "Test", "answers", "check", "check_thread",
-           "goes_on", "is_error", "nothing_more", "on", "pc_of", "place", "refused"]
+           "goes_on", "is_error", "nothing_more", "on", "other_than", "pc_of", "place", "refused",
+           "same_thread", "thread_of"]
 
 FIRST, SECOND = "p1.1", "p1.2"
 LIMIT = 5.0                     # seconds in which anything must have answered
@@ -49,19 +50,26 @@ class Plain(Gdb):
 class Monitor:
     """QMP: what the guest is up to, without asking the stub."""
 
-    def __init__(self, path: Path) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
         self.sock.settimeout(LIMIT)
-        self.sock.connect(os.fspath(path))
         self.file = self.sock.makefile("rw")
         self.file.readline()
         self.run("qmp_capabilities")
 
-    def run(self, command: str) -> Any:
-        self.file.write(json.dumps({"execute": command}) + "\n")
+    @classmethod
+    def at(cls, path: Path) -> Monitor:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(os.fspath(path))
+        return cls(sock)
+
+    def run(self, command: str, **arguments: Any) -> Any:
+        self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         self.file.flush()
         while "event" in (answer := json.loads(self.file.readline())):
             pass
+        if "error" in answer:
+            raise AssertionError(f"{command}: {answer['error']['desc']}")
         return answer["return"]
 
     def state(self) -> str:
@@ -139,14 +147,17 @@ class Bench:
         self.notes: list[str] = []
         self.logs: list[Path] = []
         self._serial = itertools.count(1)
-        self.payloads = {name: payloads.build(name, options.work / "payloads")
-                         for name in payloads.NAMES}
+        self.payloads = self.build_payloads(options.work / "payloads")
         self.lines = payloads.lines()
+
+    def build_payloads(self, out: Path) -> dict[str, Path]:
+        return {name: payloads.build(name, out) for name in payloads.NAMES}
 
     @contextlib.contextmanager
     def guest(self, payload: str = payloads.ASSEMBLY, cpus: int = 1,
               thread: str = "single") -> Iterator[Guest]:
         """A guest that has run nothing yet, without a client."""
+        self.logs = []
         name = f"q{next(self._serial)}"
         qmp = self.options.work / f"{name}.qmp"
         extra = ["-smp", str(cpus), "-qmp", f"unix:{qmp},server=on,wait=off"]
@@ -159,7 +170,7 @@ class Bench:
         guest = None
         try:
             reference.socket.close()
-            guest = Guest(reference, Image.load(self.payloads[payload]), Monitor(qmp))
+            guest = Guest(reference, Image.load(self.payloads[payload]), Monitor.at(qmp))
             yield guest
         finally:
             if guest:
@@ -170,10 +181,10 @@ class Bench:
             qmp.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def stopped(self, cpus: int = 1, thread: str = "single",
-                kind: type[Gdb] = Gdb) -> Iterator[tuple[Guest, Gdb]]:
+    def stopped(self, cpus: int = 1, thread: str = "single", kind: type[Gdb] = Gdb,
+                **more: Any) -> Iterator[tuple[Guest, Gdb]]:
         """A guest that is set up; both vCPUs in their loops when there are two."""
-        with self.guest(cpus=cpus, thread=thread) as guest:
+        with self.guest(cpus=cpus, thread=thread, **more) as guest:
             gdb = guest.connect(kind)
             gdb.run_to(guest.ready)
             if cpus == 2:
@@ -302,6 +313,15 @@ def same_thread(stop: Stop, thread: str) -> bool:
     def numbers(name: str) -> list[int]:
         return [int(part, 16) for part in name.lstrip("p").split(".")]
     return numbers(stop.thread) == numbers(thread)
+
+
+def other_than(thread: str) -> str:
+    return SECOND if thread == FIRST else FIRST
+
+
+def thread_of(stop: Stop) -> str:
+    """FIRST or SECOND"""
+    return FIRST if same_thread(stop, FIRST) else SECOND
 
 
 def check_thread(stop: Stop, thread: str) -> None:

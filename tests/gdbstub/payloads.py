@@ -11,6 +11,7 @@ HERE = Path(__file__).resolve().parent / "payload"
 LAB = HERE.parent.parent / "lab" / "payload"            # bare.inc
 
 ASSEMBLY = "guest"              # big-endian
+ARM64 = "guest-arm64"
 C = {"loop-O0": "-O0", "loop-O1": "-O1"}                # little-endian
 NAMES = (ASSEMBLY, *C)
 
@@ -34,6 +35,17 @@ def build(name: str, out: Path, tools: str = "powerpc64le-linux-gnu-") -> Path:
                     "-msoft-float", "-mno-vsx", "-mno-altivec",
                     "-c", "-o", obj, HERE / "loop.c"], check=True)
     subprocess.run([*link, "-EL", "-m", "elf64lppc", start, obj], check=True)
+    return elf
+
+
+def build_arm64(out: Path, tools: str = "aarch64-linux-gnu-") -> Path:
+    """The same for arm64: ASSEMBLY only."""
+    out.mkdir(parents=True, exist_ok=True)
+    obj, elf = out / f"{ARM64}.o", out / f"{ARM64}.elf"
+    subprocess.run([f"{tools}as", "-o", obj, HERE / f"{ARM64}.S"], check=True)
+    subprocess.run([f"{tools}ld", "-static", "-z", "max-page-size=4096",
+                    "--no-warn-rwx-segments", "-T", HERE / f"{ARM64}.ld", "-o", elf, obj],
+                   check=True)
     return elf
 
 

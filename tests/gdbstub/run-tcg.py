@@ -13,49 +13,23 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import time
-import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
-from common import Bench, RspError, Test                        # noqa: E402
+from common import Bench                                        # noqa: E402
 import t_gdb                                                    # noqa: E402
 import t_memory                                                 # noqa: E402
 import t_protocol                                               # noqa: E402
 import t_range                                                  # noqa: E402
 import t_state                                                  # noqa: E402
 import t_stop                                                   # noqa: E402
-from lablib import Children, LabError, Watchdog, tail           # noqa: E402
+from bench import run_tests                                     # noqa: E402
+from lablib import Children, Watchdog                           # noqa: E402
 
 TESTS = [test for part in (t_range, t_state, t_stop, t_memory, t_protocol, t_gdb)
          for test in part.TESTS]
-
-
-def run_tests(bench: Bench, tests: list[Test]) -> int:
-    failed = 0
-    for number, test in enumerate(tests, 1):
-        begun = time.monotonic()
-        bench.logs = []
-        try:
-            test(bench)
-        except (AssertionError, RspError, LabError, OSError) as err:
-            failed += 1
-            print(f"not ok {number} - {test.__name__}: {err}")
-            if not isinstance(err, AssertionError):
-                traceback.print_exc(file=sys.stdout)
-            for log in bench.logs:
-                if log.stat().st_size:
-                    print(f"  {log}:", *tail(log, 8), sep="\n    ")
-        else:
-            print(f"ok {number} - {test.__name__}: {(test.__doc__ or '').strip()} "
-                  f"({time.monotonic() - begun:.1f} s)")
-        sys.stdout.flush()
-    for note in bench.notes:
-        print(f"# {note}")
-    print(f"{len(tests) - failed} passed, {failed} failed")
-    return 1 if failed else 0
 
 
 def main(argv: list[str]) -> int:

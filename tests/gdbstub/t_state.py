@@ -276,8 +276,28 @@ def interrupt_waiting(bench: Bench) -> None:
             check("pc", on(gdb, FIRST, "pc"), [guest.ready])
 
 
+def held_over_dump(bench: Bench) -> None:
+    """item 3: a vCPU that is not resumed waits while the guest is dumped, and behind that"""
+    for thread in THREADS:
+        with bench.stopped(2, thread) as (guest, gdb):
+            at_loops(guest, gdb)
+            for runs, held, counter in ((FIRST, SECOND, guest.counter),
+                                        (SECOND, FIRST, guest.second_counter)):
+                gdb.select(held)
+                registers, before = gdb.read_g(), guest.number(gdb, counter)
+                gdb.resume(f"vCont;c:{runs}")
+                guest.monitor.run("dump-guest-memory", paging=False, begin=guest.ready & -4096,
+                                  length=4096, protocol="file:/dev/null")
+                check("status behind the dump", guest.monitor.state(), "running")
+                time.sleep(0.2)
+                gdb.interrupt(LIMIT)
+                check(f"{runs} ran", guest.number(gdb, counter) > before + 1000, True)
+                gdb.select(held)
+                check(f"registers of {held}", gdb.read_g(), registers)
+
+
 TESTS: list[Test] = [
     stale_step, stale_other_stop, stale_two_steps, stale_plain, stale_after_interrupt,
     stale_detach, disconnect_stopped, disconnect_running, disconnect_stepping,
     step_powered_off, step_powered_off_first, step_powered_off_beside, step_all_one_off,
-    step_into_wait, range_into_wait, interrupt_waiting]
+    step_into_wait, range_into_wait, interrupt_waiting, held_over_dump]

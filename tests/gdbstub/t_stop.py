@@ -180,27 +180,38 @@ def expedited_little_endian(bench: Bench) -> None:
         check("pc", int.from_bytes(raw, "little"), pc_of(gdb))
 
 
+def continue_off(guest: Guest, gdb: Gdb, point: int) -> None:
+    """On one's own breakpoint c runs that instruction, and comes to it again."""
+    for resume in ("vCont;c", "c"):
+        place(gdb, guest.spin + 4)
+        gdb.write("r3", 0)
+        gdb.insert(guest.spin, point)
+        for n in range(4):
+            answers(gdb, resume)
+            check(f"Z{point}, {resume}: pc and r3", on(gdb, FIRST, "pc", "r3"),
+                  [guest.spin, n])
+        gdb.remove(guest.spin, point)
+
+
+def step_along(guest: Guest, gdb: Gdb, step: str) -> None:
+    """With breakpoints on all of the loop each step is one instruction of it."""
+    place(gdb, guest.spin)
+    gdb.write("r3", 0)
+    for n in range(1, 7):
+        answers(gdb, step)
+        check(f"{step}: pc", pc_of(gdb), guest.spin + 4 * (n % 3))
+    check("r3", on(gdb, FIRST, "r3"), [2])
+
+
 def step_off(bench: Bench) -> None:
     """item 11: c and s at one's own Z0, Z1 run that instruction, and stop at the next one"""
     with bench.stopped() as (guest, gdb):
         for point in (SOFTWARE, HARDWARE):
-            for resume in ("vCont;c", "c"):
-                place(gdb, guest.spin + 4)
-                gdb.write("r3", 0)
-                gdb.insert(guest.spin, point)
-                for n in range(4):
-                    answers(gdb, resume)
-                    check("pc and r3", on(gdb, FIRST, "pc", "r3"), [guest.spin, n])
-                gdb.remove(guest.spin, point)
+            continue_off(guest, gdb, point)
             for step in (f"vCont;s:{FIRST}", "s"):
                 for at in range(guest.spin, guest.spin_end, 4):
                     gdb.insert(at, point)
-                place(gdb, guest.spin)
-                gdb.write("r3", 0)
-                for n in range(1, 7):
-                    answers(gdb, step)
-                    check("pc", pc_of(gdb), guest.spin + 4 * (n % 3))
-                check("r3", on(gdb, FIRST, "r3"), [2])
+                step_along(guest, gdb, step)
                 for at in range(guest.spin, guest.spin_end, 4):
                     gdb.remove(at, point)
 

@@ -6,15 +6,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "payload")]
 
 from build import VARIANTS, Image, build                        # noqa: E402
-from lablib import L2, L2Config, Lab                            # noqa: E402
-from rsp import Gdb                                             # noqa: E402
+from lablib import PPC64, L2, L2Config, Lab, LabError, tail            # noqa: E402
+from rsp import Gdb, RspError                                   # noqa: E402
 
 TRAP = bytes.fromhex("00dddd00")        # KVM HV's; the same in either byte order
 
@@ -26,8 +29,12 @@ class Bench:
         self.lab = lab
         self.options = options
         self.payloads = {name: build(name, options.work / "payloads")
-                         for name in VARIANTS}
+                         for name in VARIANTS if lab.arch is PPC64}
         self.notes: list[str] = []
+
+    @property
+    def logs(self) -> list[Path]:
+        return self.lab.logs
 
     @contextlib.contextmanager
     def guest(self, payload: str | None, **changes: object) -> Iterator[L2]:
@@ -49,6 +56,33 @@ class Bench:
             gdb = Gdb.connect(guest.gdb_port, timeout=20)
             gdb.run_to(image.symbols["spin"])
             yield guest, gdb, image
+
+
+def run_tests(bench: Any, tests: Iterable[Callable[[Any], None]]) -> int:
+    """Every test, with what it says of itself; a failure with the ends of bench.logs.
+    Then bench.notes, and the sum as the last line.  Returns: the exit status."""
+    passed = failed = 0
+    for number, test in enumerate(tests, 1):
+        begun = time.monotonic()
+        try:
+            test(bench)
+        except (AssertionError, RspError, LabError, OSError) as err:
+            failed += 1
+            print(f"not ok {number} - {test.__name__}: {err}")
+            if not isinstance(err, AssertionError):
+                traceback.print_exc(file=sys.stdout)
+            for log in bench.logs:
+                if log.stat().st_size:
+                    print(f"  {log}:", *tail(log, 8), sep="\n    ")
+        else:
+            passed += 1
+            print(f"ok {number} - {test.__name__}: {(test.__doc__ or '').strip()} "
+                  f"({time.monotonic() - begun:.1f} s)")
+        sys.stdout.flush()
+    for note in bench.notes:
+        print(f"# {note}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
 
 
 def check(what: str, got: object, want: object) -> None:

@@ -33,8 +33,8 @@ from ci_interrupts import DEC, DOORBELL, EXTERNAL, PRIVILEGED     # noqa: E402
 from ci_interrupts import ASYNCHRONOUS, FAST, enter_round, irq_guest         # noqa: E402
 from ci_steps import GET_REGS, KVM_RUN, SET_REGS, count_ioctls  # noqa: E402
 from common import (FIRST, SECOND, answers, check_thread, goes_on, on, place,  # noqa: E402
-                    refused, same_thread)
-from lablib import HOST_FROM_L1, L2, L2Config, TcgReference    # noqa: E402
+                    other_than, refused, thread_of)
+from lablib import ARM64, HOST_FROM_L1, L2, L2Config, TcgReference    # noqa: E402
 from rsp import Gdb, RspError, RspTimeout, Stop                 # noqa: E402
 
 SOFTWARE, HARDWARE = 0, 1
@@ -62,18 +62,6 @@ class Target(common.Guest):
         return gdb
 
 
-class Monitor(common.Monitor):
-    """QMP, on a connection that QEMU made from within the lab."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        listener.settimeout(20)
-        self.sock = listener.accept()[0]
-        self.sock.settimeout(common.LIMIT)
-        self.file = self.sock.makefile("rw")
-        self.file.readline()
-        self.run("qmp_capabilities")
-
-
 class KvmBench(common.Bench):
     """Runs tests of ../gdbstub on KVM."""
 
@@ -82,8 +70,12 @@ class KvmBench(common.Bench):
         super().__init__(SimpleNamespace(work=bench.options.work, gdb="gdb-multiarch"),
                          bench.lab.children)        # type: ignore[arg-type]
         self.notes = bench.notes
-        self.payloads["range"] = bench.payloads["range"]
         self.kept: Target | None = None
+
+    def build_payloads(self, out: Path) -> dict[str, Path]:
+        if self.lab.lab.arch is ARM64:
+            return {payloads.ASSEMBLY: payloads.build_arm64(out)}
+        return super().build_payloads(out) | {"range": self.lab.payloads["range"]}
 
     @contextlib.contextmanager
     def guest(self, payload: str = payloads.ASSEMBLY, cpus: int = 1, thread: str = "",
@@ -97,7 +89,9 @@ class KvmBench(common.Bench):
             l2 = self.lab.lab.start_l2(L2Config(
                 qemu=self.lab.options.qemu, payload=elf, cpus=cpus,
                 extra=["-qmp", qmp, *extra]))
-            monitor = Monitor(listener)
+            # QEMU connects from within the lab
+            listener.settimeout(20)
+            monitor = common.Monitor(listener.accept()[0])
         target = Target(SimpleNamespace(gdb_port=l2.gdb_port, log=l2.log),  # type: ignore
                         Image.load(elf), monitor)
         target.l2 = l2
@@ -113,12 +107,8 @@ class KvmBench(common.Bench):
     def stopped(self, cpus: int = 1, thread: str = "", kind: type[Gdb] = Gdb,
                 extra: Iterable[str] = ()) -> Iterator[tuple[Target, Gdb]]:
         if not self.kept:
-            with self.guest(cpus=cpus, extra=extra) as target:
-                gdb = target.connect(kind)
-                gdb.run_to(target.ready)
-                if cpus == 2:
-                    target.bring_up_second(gdb)
-                yield target, gdb
+            with super().stopped(cpus, thread, kind, extra=extra) as pair:
+                yield pair                                      # type: ignore[misc]
             return
         # Another test on the guest that there is
         target = self.kept
@@ -347,10 +337,9 @@ def range_two_vcpus(bench: Bench) -> None:
                     gdb.write("r5", 0)
                 stop = ranged(gdb, target.straight, target.straight_end, FIRST,
                               f";r{target.straight:x},{target.straight_end:x}:{SECOND}")
-                one, other = ((FIRST, SECOND) if same_thread(stop, FIRST) else
-                              (SECOND, FIRST))
+                one = thread_of(stop)
                 check("pc and r5", on(gdb, one, "pc", "r5"), [target.straight_end, 13])
-                pc, r5 = on(gdb, other, "pc", "r5")
+                pc, r5 = on(gdb, other_than(one), "pc", "r5")
                 check(f"the other's r5 at {pc:#x}", r5, (pc - target.straight) // 4)
 
     kvm.all_of([beside, two, same, t_range.range_one_of_two, t_range.range_and_other_stop], 2)
@@ -596,24 +585,11 @@ def step_off(bench: Bench) -> None:
     def single(kvm: common.Bench) -> None:
         with kvm.stopped() as (target, gdb):
             for kind in (SOFTWARE, HARDWARE):
-                for resume in ("vCont;c", "c"):
-                    place(gdb, target.spin + 4)
-                    gdb.write("r3", 0)
-                    gdb.insert(target.spin, kind)
-                    for n in range(4):
-                        answers(gdb, resume)
-                        check(f"Z{kind}, {resume}: pc and r3", on(gdb, FIRST, "pc", "r3"),
-                              [target.spin, n])
-                    gdb.remove(target.spin, kind)
+                t_stop.continue_off(target, gdb, kind)
             for step in (f"vCont;s:{FIRST}", "s"):
                 for point in range(target.spin, target.spin_end, 4):
                     gdb.insert(point)
-                place(gdb, target.spin)
-                gdb.write("r3", 0)
-                for n in range(1, 7):
-                    answers(gdb, step)
-                    check(f"{step}: pc", pc_of(gdb), target.spin + 4 * (n % 3))
-                check("r3", on(gdb, FIRST, "r3"), [2])
+                t_stop.step_along(target, gdb, step)
                 # And c from each to the next; one that was put there meets it first
                 place(gdb, target.spin + 4)
                 for n in range(1, 8):
@@ -656,7 +632,7 @@ def step_off_two(bench: Bench) -> None:
             told = {FIRST: False, SECOND: False}
             for _ in range(60):
                 stop = answers(gdb, "vCont;c")
-                which = FIRST if same_thread(stop, FIRST) else SECOND
+                which = thread_of(stop)
                 stops[which] += 1
                 for thread in (FIRST, SECOND):
                     pc, r3 = on(gdb, thread, "pc", "r3")
@@ -721,13 +697,13 @@ def step_off_one_by_two(bench: Bench) -> None:
                     seen = set()
                     for _ in range(2):
                         stop = answers(gdb, "vCont;c")
-                        which = FIRST if same_thread(stop, FIRST) else SECOND
+                        which = thread_of(stop)
                         check(f"Z{kind}, {stop.raw}: pc and r5", on(gdb, which, "pc", "r5"),
                               [last, 12])
                         seen.add(which)
                         # Out of the way
                         place(gdb, target.spin if which == FIRST else target.second)
-                        pc, r5 = on(gdb, SECOND if which == FIRST else FIRST, "pc", "r5")
+                        pc, r5 = on(gdb, other_than(which), "pc", "r5")
                         if len(seen) == 1:
                             check(f"the other one's r5 at {pc:#x}", r5, (pc - first) // 4)
                     check("both came off it and to the other one", seen, {FIRST, SECOND})
@@ -760,9 +736,9 @@ def met_together(bench: Bench) -> None:
                             f"round {n}: {seen[0]} was reported at the breakpoint at "
                             f"{target.straight_end:#x}, {other} was at {after:#x} then, and "
                             "has never been reported") from None
-                    seen.append(FIRST if same_thread(stop, FIRST) else SECOND)
+                    seen.append(thread_of(stop))
                     check("pc", on(gdb, seen[-1], "pc"), [target.straight_end])
-                    other = SECOND if seen[-1] == FIRST else FIRST
+                    other = other_than(seen[-1])
                     after = on(gdb, other, "pc")[0]
                     gdb.select(seen[-1])
                     place(gdb, target.spin if seen[-1] == FIRST else target.second)
@@ -940,10 +916,11 @@ def registers_everywhere(bench: Bench) -> None:
 
 
 def no_stale_step(bench: Bench) -> None:
-    """nothing of a step stays, on any vCPU, after any stop, detach or disconnect"""
+    """nothing of a step stays after any stop; what is not resumed waits, over a dump, too"""
     kvm = KvmBench(bench)
     kvm.all_of([t_state.stale_step, t_state.stale_other_stop, t_state.stale_two_steps,
-                t_state.stale_plain, t_state.stale_detach, t_state.disconnect_stopped], 2)
+                t_state.stale_plain, t_state.stale_detach, t_state.disconnect_stopped,
+                t_state.held_over_dump], 2)
     t_state.disconnect_stepping(kvm)
 
 

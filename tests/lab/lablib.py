@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real KVM HV host on any machine: L0 (emulated POWER) -> L1 (kvm-hv) -> L2.
+"""A real KVM host on any machine: L0 (emulated) -> L1 (Linux with KVM) -> L2.
 
-L0 is qemu-system-ppc64 under TCG, playing a bare-metal POWER machine.  L1 is
-a distribution's kernel with a busybox initramfs; its init connects back to
-this process and runs a shell on that connection, which is the whole control
-channel.  L2 is the QEMU under test with ``-accel kvm``; any number of L2
-guests can be run, one after another or in several slots at a time, in one
-booted L1.
+L0 is a QEMU under TCG, playing a bare-metal machine: POWER for KVM HV, or
+arm64 with EL2 (see HOSTS).  L1 is a distribution's kernel with a busybox
+initramfs; its init connects back to this process and runs a shell on that
+connection, which is the whole control channel.  L2 is the QEMU under test with
+``-accel kvm``; any number of L2 guests can be run, one after another or in
+several slots at a time, in one booted L1.
 
 Everything L1 needs later (QEMU binaries, payloads, firmware) is fetched by it
 over TCP from here, once for each content, so the initramfs stays small and
@@ -43,10 +43,74 @@ HERE = Path(__file__).resolve().parent
 L1_ADDRESS = "10.0.2.15"        # QEMU user networking's first guest address
 HOST_FROM_L1 = "10.0.2.2"       # how L1 reaches our own 127.0.0.1
 L1_GDB_PORT = 1234              # slot n listens on L1_GDB_PORT + n
-L1_MODULES = ("failover", "net_failover", "virtio_net", "kvm", "kvm-hv")
 L2_MACHINE = ("pseries,x-vof=on,cap-hpt-max-page-size=4k,cap-cfpc=broken,"
               "cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off")
 TAIL_LINES = 15
+
+# System calls for ever: a place for a debugger to break in.
+PPC64_SYSCALLS = """
+    .abiversion 2
+    .globl _start
+_start:
+    li      31, 0
+1:  li      0, 64               # getppid
+    sc
+    addi    31, 31, 1
+    andi.   4, 31, 63
+    bne     1b
+    li      0, 158              # sched_yield
+    sc
+    b       1b
+"""
+ARM64_SYSCALLS = """
+    .globl _start
+_start:
+    mov     x19, 0
+1:  mov     x8, 173             // getppid
+    svc     0
+    add     x19, x19, 1
+    tst     x19, 63
+    b.ne    1b
+    mov     x8, 124             // sched_yield
+    svc     0
+    b       1b
+"""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What differs between the labs."""
+
+    name: str                           # Debian's
+    qemu: str                           # L0's, and the one under test
+    tools: str                          # prefix of the binutils and gcc
+    assembler: tuple[str, ...]          # its options
+    syscalls: str                       # a program
+    console: str                        # Linux's name for it
+    modules: tuple[str, ...]            # L1's
+    hosts: dict[str, tuple[str, ...]]   # L0's options by the name of a host
+    machine: str                        # L2's
+    cpu: tuple[str, ...]                # L2's options for it
+    uart: str                           # L2's option for the chardev "con"
+    firmware: str = ""                  # L2's
+
+
+PPC64 = Architecture(
+    name="ppc64el", qemu="qemu-system-ppc64", tools="powerpc64le-linux-gnu-",
+    assembler=("-mlittle", "-a64", "-mpower9"), syscalls=PPC64_SYSCALLS, console="hvc0",
+    modules=("failover", "net_failover", "virtio_net", "kvm", "kvm-hv"),
+    hosts={name: ("-M", name, "-vga", "none") for name in ("powernv9", "powernv10")},
+    machine=L2_MACHINE, cpu=(), uart="-device spapr-vty,chardev=con", firmware="vof.bin")
+ARM64_HOST = ("-M", "virt,virtualization=on,gic-version=3", "-cpu")
+ARM64 = Architecture(
+    name="arm64", qemu="qemu-system-aarch64", tools="aarch64-linux-gnu-",
+    assembler=(), syscalls=ARM64_SYSCALLS, console="ttyAMA0",
+    modules=("failover", "net_failover", "virtio_net"),
+    hosts={"arm64": (*ARM64_HOST, "max,pauth-impdef=on"),
+           "cortex-a76": (*ARM64_HOST, "cortex-a76")},
+    machine="virt,gic-version=3", cpu=("-cpu", "host"), uart="-serial chardev:con")
+# The names of all hosts
+HOSTS = {host: arch for arch in (PPC64, ARM64) for host in arch.hosts}
 # Debian's QEMU 10.0 as powernv10 aborts in one boot of many: xive_source_esb_trigger:
 # Assertion `srcno < xsrc->nr_irqs'
 L0_BOOTS = 3
@@ -265,7 +329,7 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs -o size=75% tmp /tmp
 echo 4 > /proc/sys/kernel/printk
-for m in {' '.join(L1_MODULES)}; do insmod /lib/$m.ko || echo "lab: no $m"; done
+for m in $(cat /lib/load); do insmod /lib/$m.ko || echo "lab: no $m"; done
 ip link set lo up
 ip addr add {L1_ADDRESS}/24 dev eth0
 ip link set eth0 up
@@ -293,23 +357,6 @@ while :; do
 done
 """
 
-# System calls for ever: a place for a debugger to break in.
-L2_SYSCALLS = """
-    .abiversion 2
-    .globl _start
-_start:
-    li      31, 0
-1:  li      0, 64               # getppid
-    sc
-    addi    31, 31, 1
-    andi.   4, 31, 63
-    bne     1b
-    li      0, 158              # sched_yield
-    sc
-    b       1b
-"""
-
-
 @dataclass(frozen=True)
 class KernelPackage:
     """A kernel package and a busybox package, unpacked over each other."""
@@ -324,7 +371,8 @@ class KernelPackage:
 
     @property
     def vmlinux(self) -> Path:
-        return self._one("boot/vmlinux-*")
+        """The kernel to boot: an ELF file, or arm64's compressed image."""
+        return self._one("boot/vmlinu[xz]-*")
 
     @property
     def busybox(self) -> Path:
@@ -368,21 +416,23 @@ def _skeleton(busybox: bytes, init: str) -> Newc:
     return image
 
 
-def l1_initramfs(kernel: KernelPackage, cache: Path) -> Path:
+def l1_initramfs(kernel: KernelPackage, cache: Path, arch: Architecture = PPC64) -> Path:
     busybox = kernel.busybox.read_bytes()
 
     def make() -> bytes:
         image = _skeleton(busybox, L1_INIT)
-        for name in L1_MODULES:
+        image.file("lib/load", " ".join(arch.modules).encode(), 0o644)
+        for name in arch.modules:
             image.file(f"lib/{name}.ko", kernel.module(name), 0o644)
         return image.finish()
 
     return _cached(cache, "l1-initramfs",
-                   (busybox, L1_INIT.encode(), kernel.vmlinux.name.encode()), make)
+                   (busybox, L1_INIT.encode(), " ".join(arch.modules).encode(),
+                    kernel.vmlinux.name.encode()), make)
 
 
-def l2_initramfs(kernel: KernelPackage, cache: Path,
-                 tools: str = "powerpc64le-linux-gnu-", run: tuple[str, ...] = ()) -> Path:
+def l2_initramfs(kernel: KernelPackage, cache: Path, run: tuple[str, ...] = (),
+                 arch: Architecture = PPC64) -> Path:
     """`run`: what init starts instead of /bin/syscalls; all of linux/ is in /bin then."""
     busybox = kernel.busybox.read_bytes()
     init = L2_INIT.replace("/bin/syscalls &", "\n".join(run)) if run else L2_INIT
@@ -390,22 +440,23 @@ def l2_initramfs(kernel: KernelPackage, cache: Path,
 
     def make() -> bytes:
         obj, exe = cache / "syscalls.o", cache / "syscalls"
-        subprocess.run([f"{tools}as", "-mlittle", "-a64", "-mpower9", "-o", obj],
-                       input=L2_SYSCALLS.encode(), check=True)
-        subprocess.run([f"{tools}ld", "-s", "-o", exe, obj], check=True)
+        subprocess.run([f"{arch.tools}as", *arch.assembler, "-o", obj],
+                       input=arch.syscalls.encode(), check=True)
+        subprocess.run([f"{arch.tools}ld", "-s", "-o", exe, obj], check=True)
         image = _skeleton(busybox, init)
         image.file("bin/syscalls", exe.read_bytes())
         for source in programs:
-            image.file(f"bin/{source.stem}", l2_program(source, cache, tools).read_bytes())
+            image.file(f"bin/{source.stem}",
+                       l2_program(source, cache, arch.tools).read_bytes())
         return image.finish()
 
     cache.mkdir(parents=True, exist_ok=True)
     return _cached(cache, "l2-initramfs",
-                   (busybox, init.encode(), L2_SYSCALLS.encode(),
+                   (busybox, init.encode(), arch.syscalls.encode(),
                     *(source.read_bytes() for source in programs)), make)
 
 
-def l2_program(source: Path, cache: Path, tools: str = "powerpc64le-linux-gnu-") -> Path:
+def l2_program(source: Path, cache: Path, tools: str = PPC64.tools) -> Path:
     """A program of linux/, compiled for the L2 guest; not stripped."""
     def make() -> bytes:
         exe = cache / f"{source.stem}.{os.getpid()}.exe"
@@ -419,11 +470,12 @@ def l2_program(source: Path, cache: Path, tools: str = "powerpc64le-linux-gnu-")
     return _cached(cache, source.stem, (source.read_bytes(),), make)
 
 
-def stripped(binary: Path, cache: Path,
-             tools: str = "powerpc64le-linux-gnu-") -> Path:
+def stripped(binary: Path, cache: Path, tools: str = PPC64.tools) -> Path:
     """`binary` without its debugging information, which L1 has no use for."""
     strip = shutil.which(f"{tools}strip")
-    if strip is None:
+    with binary.open("rb") as file:
+        elf = file.read(4) == b"\x7fELF"
+    if strip is None or not elf:
         return binary
 
     def make() -> bytes:
@@ -511,8 +563,7 @@ class LabConfig:
     kernel_dir: Path
     work: Path
     pc_bios: Path
-    machine: str = "powernv9"
-    l0: str = "qemu-system-ppc64"
+    machine: str = "powernv9"   # one of HOSTS
     l1_cpus: int = 2
     l1_memory: str = "4G"
     gdb_port: int = 0           # host port of slot 0; 0 picks a free one
@@ -533,14 +584,17 @@ class LabConfig:
 
 @dataclass
 class L2Config:
-    """One guest for the QEMU under test: a bare payload or Linux."""
+    """One guest for the QEMU under test: a bare payload or Linux.
+
+    machine: "" for the architecture's
+    """
 
     qemu: Path
     payload: Path | None = None         # None: L1's kernel as a guest
     append: str = ""
     cpus: int = 1
     memory: str = "512M"
-    machine: str = L2_MACHINE
+    machine: str = ""
     extra: list[str] = field(default_factory=list)
     stopped: bool = True                # -S
     slot: int = 0
@@ -555,6 +609,7 @@ class Lab:
         self.config = config
         self.progress = progress or Progress()
         self.children = children or Children()
+        self.arch = HOSTS[config.machine]
         self.kernel = KernelPackage(config.kernel_dir)
         self.cache = config.work / "cache"
         self.console = config.work / "l1-console.log"
@@ -583,12 +638,12 @@ class Lab:
         config = self.config
         config.work.mkdir(parents=True, exist_ok=True)
         self.console.write_bytes(b"")
-        if shutil.which(config.l0) is None:
-            raise LabError(f"{config.l0} not found")
+        if shutil.which(self.arch.qemu) is None:
+            raise LabError(f"{self.arch.qemu} not found")
         self.gdb_ports = [reserve_port(config.gdb_port)]
         self.gdb_ports += [reserve_port() for _ in range(config.slots - 1)]
         with self.progress.phase("L1 initramfs"):
-            initrd = l1_initramfs(self.kernel, self.cache)
+            initrd = l1_initramfs(self.kernel, self.cache, self.arch)
         for left in reversed(range(L0_BOOTS)):
             try:
                 self._boot_l0(initrd)
@@ -607,12 +662,13 @@ class Lab:
             for slot, port in enumerate(self.gdb_ports))
         with socket.create_server(("127.0.0.1", 0)) as control:
             argv = [
-                config.l0, "-M", config.machine, "-accel", "tcg,thread=multi",
+                self.arch.qemu, *self.arch.hosts[config.machine],
+                "-accel", "tcg,thread=multi",
                 "-smp", str(config.l1_cpus), "-m", config.l1_memory,
-                "-nographic", "-vga", "none", "-monitor", "none",
+                "-nographic", "-monitor", "none",
                 "-serial", f"file:{self.console}",
                 "-kernel", str(self.kernel.vmlinux), "-initrd", str(initrd),
-                "-append", "console=hvc0 rdinit=/init quiet "
+                "-append", f"console={self.arch.console} rdinit=/init quiet "
                            f"lab.control={control.getsockname()[1]}",
                 "-netdev", f"user,id=n0{forwards}",
                 "-device", "virtio-net-pci,netdev=n0,bus=pcie.0,"
@@ -681,23 +737,26 @@ class Lab:
         self._started += 1
         kind = config.payload.name if config.payload else "Linux"
         with self.progress.phase(f"L2 files ({config.qemu.name})"):
-            qemu = self.push(stripped(config.qemu, self.cache), executable=True)
-            vof = self.push(self.config.pc_bios / "vof.bin")
+            arch = self.arch
+            qemu = self.push(stripped(config.qemu, self.cache, arch.tools), executable=True)
+            bios = (["-bios", self.push(self.config.pc_bios / arch.firmware)]
+                    if arch.firmware else [])
             if config.payload:
                 boot = ["-kernel", self.push(config.payload)]
             else:
-                initrd = l2_initramfs(self.kernel, self.cache, run=config.run)
-                kernel = stripped(self.kernel.vmlinux, self.cache)
+                initrd = l2_initramfs(self.kernel, self.cache, config.run, arch)
+                kernel = stripped(self.kernel.vmlinux, self.cache, arch.tools)
                 boot = ["-kernel", self.push(kernel), "-initrd", self.push(initrd),
-                        "-append", f"console=hvc0 rdinit=/init {config.append}".strip()]
+                        "-append", f"console={arch.console} rdinit=/init {config.append}".strip()]
         with self.progress.phase(f"L2 start ({kind})"):
             guest = L2(self, config, self._started)
             argv = [
-                qemu, "-M", config.machine, "-accel", "kvm", "-smp", str(config.cpus),
-                "-m", config.memory, "-nographic", "-nodefaults", "-bios", vof,
+                qemu, "-M", config.machine or arch.machine, "-accel", "kvm", *arch.cpu,
+                "-smp", str(config.cpus),
+                "-m", config.memory, "-nographic", "-nodefaults", *bios,
                 "-chardev", f"socket,id=con,host={HOST_FROM_L1},"
                             f"port={guest.console_sink.port}",
-                "-device", "spapr-vty,chardev=con", *boot,
+                *arch.uart.split(), *boot,
                 "-gdb", f"tcp::{L1_GDB_PORT + config.slot}",
                 *(["-S"] if config.stopped else []), *config.extra,
             ]
@@ -787,10 +846,10 @@ class TcgReference:
     """The same payload under TCG on this machine: what a step should do."""
 
     def __init__(self, payload: Path, work: Path, children: Children | None = None,
-                 qemu: str = "qemu-system-ppc64", cpu: str = "power9",
-                 machine: str = L2_MACHINE, memory: str = "512M",
+                 qemu: str = "", cpu: str = "power9",
+                 machine: str = "", memory: str = "512M",
                  name: str = "tcg", thread: str = "single",
-                 extra: Iterable[str] = ()) -> None:
+                 extra: Iterable[str] = (), arch: Architecture = PPC64) -> None:
         self.children = children or Children()
         self.gdb_port = reserve_port()
         work.mkdir(parents=True, exist_ok=True)
@@ -798,10 +857,11 @@ class TcgReference:
         self.log = work / f"{name}-qemu.log"
         self.log.write_bytes(b"")
         self.process = self.children.start([
-            qemu, "-M", machine, "-accel", f"tcg,thread={thread}", "-cpu", cpu,
+            qemu or arch.qemu, "-M", machine or arch.machine,
+            "-accel", f"tcg,thread={thread}", "-cpu", cpu,
             "-m", memory, "-nographic", "-nodefaults",
             "-chardev", f"file,id=con,path={self.console}",
-            "-device", "spapr-vty,chardev=con", "-kernel", str(payload),
+            *arch.uart.split(), "-kernel", str(payload),
             "-S", "-gdb", f"tcp:127.0.0.1:{self.gdb_port}", *extra], self.log)
         deadline = time.monotonic() + 20
         while True:

@@ -23,8 +23,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,11 +80,13 @@ SEQUENCE = 24
 # again from its load-reserve then, this often at most.
 STORED = 1 << 29
 LOST_AGAIN = 4
+TRAIL = 20                      # steps that are shown before one that differs
 
 HIGH = 0xc000000000000000
 VECTORS = {0x200: "machine check", 0x300: "data storage", 0x380: "data segment",
            0x400: "instruction storage", 0x480: "instruction segment",
-           0x500: "external", 0x600: "alignment", 0x700: "program", 0x800: "FP unavailable", 0x900: "decrementer",
+           0x500: "external", 0x600: "alignment", 0x700: "program",
+           0x800: "FP unavailable", 0x900: "decrementer",
            0xc00: "system call", 0xd00: "trace", 0xf20: "VMX unavailable",
            0xf40: "VSX unavailable", 0xf60: "facility unavailable"}
 
@@ -279,6 +281,16 @@ class Target:
             raise RspError(f"g: {self.g[:40]!r}")
         self.apart = {reg.name: self.read(timeout) for reg in apart}
 
+    def finish(self, packets: list[str], apart: list[Register], timeout: float) -> None:
+        """Wait for the end of a step, and read what `packets` ask for."""
+        self.stopped(timeout)
+        self.write(packets)
+        self.take(apart, timeout)
+
+    def step(self, packets: list[str], apart: list[Register], timeout: float) -> None:
+        self.write([], step=True)
+        self.finish(packets, apart, timeout)
+
     def fetch(self, apart: list[Register], timeout: float) -> None:
         self.write(["g", *(f"p{reg.number:x}" for reg in apart)])
         self.take(apart, timeout)
@@ -345,6 +357,7 @@ class Lockstep:
         self.begun = time.monotonic()
         self.shown = 0.0
         self.hypercall = -VOLATILE_STEPS        # the last one's step
+        self.trail: deque[tuple[int, int]] = deque(maxlen=TRAIL)
         self.code: dict[int, bytes] = {}
         self.at = 0                             # the instruction that is stepped
         known = {reg.name for reg in tested.gdb.registers}
@@ -400,16 +413,20 @@ class Lockstep:
                                  f"{a.decode()} {b.decode()}")
         return found
 
-    def compare_registers(self) -> list[str]:
+    def differences(self, skip: Set[str] = frozenset()) -> dict[str, tuple[int, int]]:
+        """What both have, where that is not the same."""
         left, right = self.reference, self.tested
         if left.g == right.g and left.apart == right.apart:
-            return []
+            return {}
+        mine, other = left.values(), right.values()
+        return {name: (value, other.get(name, 0)) for name, value in mine.items()
+                if name not in skip and value != other.get(name)}
+
+    def compare_registers(self) -> list[str]:
         skip = (VOLATILE if self.result.steps - self.hypercall < VOLATILE_STEPS
                 else frozenset())
-        mine, other = left.values(), right.values()
-        return [f"{name}: {value:#x} {other.get(name, 0):#x}"
-                for name, value in mine.items()
-                if name not in skip and value != other.get(name)]
+        return [f"{name}: {one:#x} {two:#x}"
+                for name, (one, two) in self.differences(skip).items()]
 
     # Saying it
 
@@ -423,6 +440,8 @@ class Lockstep:
         report += [f"  {line}" for line in lines[:24]]
         if len(lines) > 24:
             report.append(f"  and {len(lines) - 24} more")
+        report += ["  before it:", *(f"    {at:#x} {word:08x} {disassemble(word, at)}"
+                                     for at, word in list(self.trail)[:-1])]
         if self.options.repeat:
             report.append(f"  repeat: {self.options.repeat} --steps {result.steps + 1}")
         self.report += report
@@ -560,10 +579,7 @@ class Lockstep:
                 self.catch_up(packets, apart)
                 after = reference.pc
             else:
-                reference.write([], step=True)
-                reference.stopped(timeout)
-                reference.write(packets)
-                reference.take(apart, timeout)
+                reference.step(packets, apart, timeout)
                 after = reference.pc
                 tested.stopped(timeout)
                 # The next step begins before this one is looked at.
@@ -575,12 +591,10 @@ class Lockstep:
                 tested.take(apart, timeout)
                 if options.fetches_early and after == unmapped != tested.pc:
                     result.early += 1
-                    reference.write([], step=True)
-                    reference.stopped(timeout)
-                    reference.write(packets)
-                    reference.take(apart, timeout)
+                    reference.step(packets, apart, timeout)
                     after = reference.pc
             self.count(word, pc, msr, after)
+            self.trail.append((pc, word))
             lines = self.compare_registers()
             if not lines and not tested.running and options.every_memory \
                     and result.steps % options.every_memory == 0:
@@ -597,18 +611,22 @@ class Lockstep:
 
     def has_lost(self) -> bool:
         """The store-conditional has failed, on the tested side only."""
-        left, right = self.reference.values(), self.tested.values()
-        return {name for name, value in left.items() if right.get(name) != value} \
-            == {"cr"} and left["cr"] & ~right["cr"] == left["cr"] ^ right["cr"] == STORED
+        found = self.differences()
+        if set(found) != {"cr"}:
+            return False
+        expected, got = found["cr"]
+        return expected ^ got == STORED and bool(expected & STORED)
 
     def catch_up(self, packets: list[str], apart: list[Register]) -> None:
         """The tested side steps a whole sequence: go where it is then."""
         timeout = self.options.timeout
         before = self.tested.g.decode()
-        self.tested.stopped(timeout)
-        self.tested.write(packets)
-        self.tested.take(apart, timeout)
-        self.follow(packets, apart)
+        self.tested.finish(packets, apart, timeout)
+        goal = self.tested.pc
+        for _ in range(SEQUENCE):
+            self.reference.step(packets, apart, timeout)
+            if self.reference.pc == goal:
+                break
         for _ in range(LOST_AGAIN):
             if not self.has_lost():
                 return
@@ -616,22 +634,7 @@ class Lockstep:
             self.tested.write([f"G{before}"])
             if (answer := self.tested.read(timeout)) != b"OK":
                 raise RspError(f"G: {answer.decode('latin-1')}")
-            self.tested.write([], step=True)
-            self.tested.stopped(timeout)
-            self.tested.write(packets)
-            self.tested.take(apart, timeout)
-
-    def follow(self, packets: list[str], apart: list[Register]) -> None:
-        """Step the reference to where the tested side is."""
-        timeout = self.options.timeout
-        goal = self.tested.pc
-        for _ in range(SEQUENCE):
-            self.reference.write([], step=True)
-            self.reference.stopped(timeout)
-            self.reference.write(packets)
-            self.reference.take(apart, timeout)
-            if self.reference.pc == goal:
-                return
+            self.tested.step(packets, apart, timeout)
 
     def look(self) -> None:
         """Let both store what `g` does not give, and compare that."""

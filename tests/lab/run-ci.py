@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lab's part of CI: one POWER host, several guests, real gdb packets.
+"""The lab's part of CI: one host, several guests, real gdb packets.
 
-    run-ci.py --qemu FILE --unpatched FILE --pc-bios DIR --kernel-dir DIR --work DIR
+    run-ci.py --qemu FILE --kernel-dir DIR --work DIR
+        [--unpatched FILE --pc-bios DIR | --machine arm64]
 
 Each test names the clause of the step contract (about/CONTRACT.md) that it
 checks.  The last line is "N passed, N failed".  --full steps the whole
@@ -14,13 +15,12 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import time
-import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "payload")]
 
+import ci_arm64                                                 # noqa: E402
 import ci_gdbstub                                               # noqa: E402
 import ci_interrupts                                            # noqa: E402
 import ci_linux                                                 # noqa: E402
@@ -29,38 +29,14 @@ import ci_migration                                             # noqa: E402
 import ci_places                                                # noqa: E402
 import ci_points                                                # noqa: E402
 import ci_steps                                                 # noqa: E402
-from bench import Bench, Test                                   # noqa: E402
-from lablib import (Children, Lab, LabConfig, LabError,         # noqa: E402
-                    Progress, Watchdog, tail)
-from rsp import RspError                                        # noqa: E402
+from bench import Bench, run_tests                              # noqa: E402
+from lablib import (HOSTS, PPC64, Children, Lab, LabConfig,     # noqa: E402
+                    LabError, Progress, Watchdog)
 
-TESTS = [test for part in (ci_steps, ci_interrupts, ci_places, ci_points, ci_gdbstub,
-                           ci_migration, ci_lockstep, ci_linux)
-         for test in part.TESTS]
+PPC64_TESTS = [test for part in (ci_steps, ci_interrupts, ci_places, ci_points, ci_gdbstub,
+                                 ci_migration, ci_lockstep, ci_linux)
+               for test in part.TESTS]
 BY_HAND = ci_migration.BY_HAND + ci_linux.BY_HAND
-
-
-def run_tests(bench: Bench, tests: list[Test]) -> int:
-    failed = 0
-    for number, test in enumerate(tests, 1):
-        begun = time.monotonic()
-        try:
-            test(bench)
-        except (AssertionError, RspError, LabError, OSError) as err:
-            failed += 1
-            print(f"not ok {number} - {test.__name__}: {err}")
-            if not isinstance(err, AssertionError):
-                traceback.print_exc(file=sys.stdout)
-            for log in bench.lab.logs:
-                print(f"  {log}:", *tail(log, 8), sep="\n    ")
-        else:
-            print(f"ok {number} - {test.__name__}: {(test.__doc__ or '').strip()} "
-                  f"({time.monotonic() - begun:.0f} s)")
-        sys.stdout.flush()
-    for note in bench.notes:
-        print(f"# {note}")
-    print(f"{len(tests) - failed} passed, {failed} failed")
-    return 1 if failed else 0
 
 
 def main(argv: list[str]) -> int:
@@ -68,17 +44,22 @@ def main(argv: list[str]) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--qemu", type=Path, required=True)
-    add("--unpatched", type=Path, required=True)
-    add("--pc-bios", type=Path, required=True)
+    add("--unpatched", type=Path, help="for POWER")
+    add("--pc-bios", type=Path, help="for POWER")
     add("--kernel-dir", type=Path, required=True)
     add("--work", type=Path, required=True)
-    add("--machine", choices=["powernv9", "powernv10"], default="powernv9")
+    add("--machine", choices=HOSTS, default="powernv9")
     add("--full", action="store_true")
     add("--only", help="names of tests that match this expression")
     add("--time-limit", type=float, default=2400)
     options = parser.parse_args(argv)
     options.work = options.work.resolve()
-    tests = [t for t in TESTS + (BY_HAND if options.full or options.only else [])
+    tests = ci_arm64.TESTS
+    if HOSTS[options.machine] is PPC64:
+        if not (options.unpatched and options.pc_bios):
+            parser.error(f"{options.machine} wants --unpatched and --pc-bios")
+        tests = PPC64_TESTS + (BY_HAND if options.full or options.only else [])
+    tests = [t for t in tests
              if not options.only or re.search(options.only, t.__name__)]
     children = Children()
     config = LabConfig(kernel_dir=options.kernel_dir, work=options.work,

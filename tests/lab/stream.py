@@ -19,15 +19,10 @@ import re
 import struct
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE / "payload")]
-
-from build import Image                                         # noqa: E402
 
 SECTIONS = 80                  # about 20,000 steps
 
@@ -781,7 +776,7 @@ class Stream:
         self.out("mtsrr0 r4", "rfid", f"{target}:")
         if traced:
             self.body(self.random.randrange(3, 9),
-                      {"reserve", "broken", "hypercall", "endian", "fault"})
+                      {"reserve", "broken", "hypercall", "endian", "fault", "prefixed"})
         else:
             self.body(self.random.randrange(20, 80), set())
         self.home()

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// guest.S for arm64: the same places, at EL1 with the MMU off.  What is r3, r5...
+// there is x3, x5... here.
+//
+// x28 is data, x27 this vCPU's counter; both are set at `ready` and `second_ready`.
+
+        .set    CPU_ON, 0xc4000003              // PSCI, of 64 bits
+        .set    GICD, 0x08000000                // of QEMU's virt machine
+        .set    GICR, 0x080a0000
+        .set    TIMER, 27                       // the virtual timer's interrupt
+        .set    PERIOD, 100                     // its microseconds
+
+        .section .text
+        .globl  _start, ready, spin, spin_end
+
+_start:
+        adr     x0, vectors
+        msr     vbar_el1, x0
+        isb
+        adr     x28, data
+        add     x27, x28, counter - data
+ready:
+        nop
+spin:   add     x3, x3, 1
+        str     x3, [x27]
+        b       spin
+spin_end:
+
+        // Thirteen instructions one behind the other
+        .globl  straight, straight_end
+straight:
+        .rept   13
+        add     x5, x5, 1
+        .endr
+straight_end:
+        b       spin
+
+        // 10,000 rounds of four instructions
+        .globl  rounds, rounds_top, rounds_store, rounds_end
+rounds:
+        mov     x3, 0
+        mov     x5, 10000
+rounds_top:
+        add     x3, x3, 1
+rounds_store:
+        str     x3, [x27]
+        cmp     x3, x5
+        b.lt    rounds_top
+rounds_end:
+        nop
+        b       spin
+
+        // Branches of every kind that stay inside, and loads and stores
+        .globl  mixed, mixed_end
+mixed:
+        mov     x3, 25
+        mov     x5, 0
+1:      bl      4f
+        str     x5, [x28, 8]
+        ldr     x6, [x28, 8]
+        tst     x6, 3
+        b.eq    2f
+        add     x5, x5, 2
+        tbnz    x5, 0, 3f
+        nop
+        b       3f
+2:      add     x5, x5, 7
+3:      adr     x8, 5f
+        br      x8
+        nop
+4:      mul     x9, x5, x5
+        ret
+5:      subs    x3, x3, 1
+        cbnz    x3, 1b
+mixed_end:
+        nop
+        b       spin
+
+        // A way out of a range: a call
+        .globl  call, call_end, leaf
+call:
+        add     x5, x5, 1
+        add     x5, x5, 1
+        bl      leaf
+call_end:
+        b       spin
+leaf:   add     x6, x6, 1
+        ret
+
+        // Stores to x1
+        .globl  store1, store2, store4, store8, stored
+store1: strb    w3, [x1]
+        b       stored
+store2: strh    w3, [x1]
+        b       stored
+store4: str     w3, [x1]
+        b       stored
+store8: str     x3, [x1]
+stored: b       spin
+
+        // What goes by the handler below, and a return of its own
+        .globl  special, special_brk, special_end
+special:
+        add     x5, x5, 1
+special_brk:
+        brk     1
+        svc     2
+        .inst   0
+        mrs     x6, elr_el1
+        adr     x8, 1f
+        msr     elr_el1, x8
+        mov     x9, 0x3c5                       // EL1h, all masked
+        msr     spsr_el1, x9
+        eret
+        add     x5, x5, 100
+1:      add     x5, x5, 1
+special_end:
+        nop
+        b       spin
+
+        // The interrupt masks, by all ways to see and to change them
+        .globl  masks, masks_end
+masks:
+        mrs     x9, daif
+        msr     daifclr, 15
+        mrs     x10, daif
+        msr     daifset, 2
+        mrs     x11, daif
+        mov     x12, 0x100
+        msr     daif, x12
+        mrs     x13, daif
+        svc     3                               // the handler looks at SPSR_EL1
+        mov     x15, x14
+        .inst   0
+        mrs     x16, daif
+        mov     x12, 0x80
+        msr     daif, x12
+        svc     4
+        mov     x17, x14
+        msr     daif, xzr
+        mrs     xzr, daif
+        adr     x8, 1f
+        msr     elr_el1, x8
+        mov     x9, 0x45                        // EL1h, FIQ masked
+        msr     spsr_el1, x9
+        eret
+1:      mrs     x18, daif
+        adr     x8, 2f
+        msr     elr_el1, x8
+        msr     spsr_el1, xzr                   // EL0
+        eret
+2:      add     x5, x5, 1
+        svc     5
+        mov     x19, x14
+        svc     6                               // back to EL1
+        mrs     x21, daif
+        msr     daifset, 15
+masks_end:
+        nop
+        b       spin
+
+        // The timer expires again and again
+        .globl  ticking, ticking_top, ticking_end
+ticking:
+        bl      gic_on
+        mrs     x4, cntfrq_el0
+        mov     x3, PERIOD
+        mul     x4, x4, x3
+        ldr     x3, =1000000
+        udiv    x4, x4, x3
+        str     x4, [x28, period - data]
+        msr     cntv_tval_el0, x4
+        mov     x3, 1
+        msr     cntv_ctl_el0, x3
+        mov     x3, 0
+        mov     x5, 10000
+        msr     daifclr, 2
+ticking_top:
+        add     x3, x3, 1
+        str     x3, [x27]
+        cmp     x3, x5
+        b.lt    ticking_top
+ticking_end:
+        b       ticking
+
+gic_on:
+        ldr     x0, =GICD
+        mov     w1, 0x12                        // ARE_NS, EnableGrp1
+        str     w1, [x0]
+        ldr     x0, =GICR
+        ldr     w1, [x0, 0x14]                  // GICR_WAKER
+        bic     w1, w1, 2
+        str     w1, [x0, 0x14]
+1:      ldr     w1, [x0, 0x14]
+        tbnz    w1, 2, 1b
+        add     x0, x0, 0x10000                 // SGI_base
+        mov     w1, -1
+        str     w1, [x0, 0x80]                  // GICR_IGROUPR0
+        mov     w1, 0x80
+        strb    w1, [x0, 0x400 + TIMER]         // GICR_IPRIORITYR
+        ldr     w1, =1 << TIMER
+        str     w1, [x0, 0x100]                 // GICR_ISENABLER0
+        mov     x1, 7
+        msr     S3_0_C12_C12_5, x1              // ICC_SRE_EL1
+        isb
+        mov     x1, 0xff
+        msr     S3_0_C4_C6_0, x1                // ICC_PMR_EL1
+        mov     x1, 1
+        msr     S3_0_C12_C12_7, x1              // ICC_IGRPEN1_EL1
+        isb
+        ret
+        .ltorg
+
+        // Wait for an interrupt that does not come
+        .globl  wait, wait_behind
+wait:
+        wfi
+wait_behind:
+        add     x5, x5, 1
+        b       spin
+
+        .globl  vectors, synchronous, irq
+        .balign 2048
+vectors:
+        .space  0x200
+synchronous:
+        b       from_el1
+        .balign 128
+irq:
+        msr     tpidr_el1, x13
+        msr     tpidr_el0, x14
+        mrs     x13, S3_0_C12_C12_0             // ICC_IAR1_EL1
+        ldr     x14, [x28, ticks - data]
+        add     x14, x14, 1
+        str     x14, [x28, ticks - data]
+        ldr     x14, [x28, period - data]
+        msr     cntv_tval_el0, x14
+        msr     S3_0_C12_C12_1, x13             // ICC_EOIR1_EL1
+        mrs     x13, tpidr_el1
+        mrs     x14, tpidr_el0
+        eret
+        .balign 128
+        .space  0x100
+        // From EL0
+        mrs     x14, spsr_el1
+        mrs     x10, esr_el1
+        and     x11, x10, 0xffff
+        cmp     x11, 6
+        b.ne    1f
+        mov     x12, 5                          // EL1h
+        msr     spsr_el1, x12
+1:      eret
+
+from_el1:
+        add     x7, x7, 1
+        mrs     x14, spsr_el1
+        mrs     x10, esr_el1
+        lsr     x11, x10, 26
+        mrs     x12, elr_el1
+        cmp     x11, 0x15                       // SVC: it is behind that
+        b.eq    1f
+        add     x12, x12, 4
+        msr     elr_el1, x12
+1:      eret
+
+        // Until the virtual counter is x7, then count at `late`
+        .globl  until, until_over
+until:
+        mrs     x6, cntvct_el0
+        cmp     x6, x7
+        b.lt    until
+until_over:
+        ldr     x6, [x28, late - data]
+        add     x6, x6, 1
+        str     x6, [x28, late - data]
+        b       until_over
+
+        // Start the second vCPU, which counts, too
+        .globl  start_second, started, second_ready, second, second_end
+start_second:
+        ldr     x0, =CPU_ON
+        mov     x1, 1                           // its affinity
+        adr     x2, second_start
+        mov     x3, 0
+        hvc     0
+started:
+        mov     x3, 0
+        b       spin
+        .ltorg
+second_start:
+        mov     x3, 0
+        adr     x28, data
+        add     x27, x28, second_counter - data
+second_ready:
+        nop
+second: add     x3, x3, 1
+        str     x3, [x27]
+        b       second
+second_end:
+
+        // Room for breakpoints that nobody comes to, from a page's loop on
+        .balign 4096
+        .globl  crowd, crowd_top, crowd_end, crowd_room, crowd_room_end
+crowd:
+        mov     x3, 0
+        mov     x5, 10000
+crowd_top:
+        add     x3, x3, 1
+        cmp     x3, x5
+        b.lt    crowd_top
+crowd_end:
+        b       crowd
+crowd_room:
+        .space  48000
+crowd_room_end:
+
+        .section .data
+        .globl  data, counter, second_counter, late, ticks, buffer, buffer_end
+        .balign 128
+data:   .quad   0, 0, 0, 0
+counter: .quad  0
+second_counter: .quad 0
+late:   .quad   0
+ticks:  .quad   0
+period: .quad   0
+        .balign 128
+buffer: .space  16384
+buffer_end:

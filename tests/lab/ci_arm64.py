@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""arm64 KVM, where the host's kernel steps: what the gdbstub does for it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "gdbstub")]
+
+import common                                                   # noqa: E402
+import t_range                                                  # noqa: E402
+import t_state                                                  # noqa: E402
+from bench import Bench, Test, check, pc_of                     # noqa: E402
+from ci_gdbstub import (KvmBench, Target, met_together,         # noqa: E402
+                        put_on_breakpoint, step_off, step_off_one_by_two, step_off_two)
+from ci_steps import count_ioctls                               # noqa: E402
+from common import FIRST, SECOND, answers, goes_on, on, place, refused     # noqa: E402
+from lablib import ARM64, TcgReference                          # noqa: E402
+from rsp import Gdb, Stop                                       # noqa: E402
+from t_stop import ACCESS, READ, WRITE                          # noqa: E402
+
+ALLINT = 1 << 13
+KVM_RUN = "0xae80"
+CORE = [*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr"]
+
+
+def both_step(target: Target, gdb: Gdb, other: Gdb, start: int, end: int) -> int:
+    """How many steps it takes; the registers are compared at each."""
+    for side in (gdb, other):
+        for name in CORE[:31]:
+            side.write(name, 0)
+        side.write("x28", target.data)
+        side.write("sp", target.buffer_end)
+        place(side, start)
+    for steps in range(1000):
+        got, want = gdb.read(CORE), other.read(CORE)
+        # The processor has FEAT_NMI, but KVM's guests, and what QEMU knows of them,
+        # have not
+        for values in (got, want):
+            values["cpsr"] &= ~ALLINT
+        wrong = [f"{name} {got[name]:#x}, should be {want[name]:#x}"
+                 for name in CORE if got[name] != want[name]]
+        check(f"registers after {steps} steps from {start:#x}", wrong, [])
+        if pc_of(gdb) == end:
+            return steps
+        gdb.step()
+        other.step()
+    raise AssertionError(f"{end:#x} is never reached")
+
+
+def same_as_tcg(bench: Bench) -> None:
+    """clause 1: branches, loads, stores, brk, svc, udf, eret: each step as TCG's"""
+    kvm = KvmBench(bench)
+    with kvm.stopped() as (target, gdb):
+        reference = TcgReference(Path(kvm.payloads["guest"]), bench.options.work,
+                                 bench.lab.children, cpu="max", arch=ARM64)
+        try:
+            other = Gdb(reference.socket)
+            other.run_to(target.ready)
+            steps = both_step(target, gdb, other, target.mixed, target.mixed_end)
+            check("steps are many", steps > 25 * 8, True)
+            steps += both_step(target, gdb, other, target.special, target.special_end)
+            steps += both_step(target, gdb, other, target.masks, target.masks_end)
+            check("memory", gdb.read_memory(target.data, 32),
+                  other.read_memory(target.data, 32))
+            bench.notes.append(f"arm64: {steps} steps as under TCG")
+        finally:
+            reference.close()
+
+
+def own_brk(bench: Bench) -> None:
+    """clauses 1, 5: the guest's own brk ends its step at the guest's handler"""
+    with KvmBench(bench).stopped() as (target, gdb):
+        for way in (f"vCont;s:{FIRST}", "s",
+                    f"vCont;r{target.special:x},{target.special_end:x}:{FIRST}"):
+            place(gdb, target.special_brk)
+            answers(gdb, way)
+            check(f"{way}: pc and ELR_EL1", on(gdb, FIRST, "pc", "ELR_EL1"),
+                  [target.synchronous, target.special_brk])
+        gdb.write("r7", 0)
+        place(gdb, target.special)
+        gdb.run_to(target.special_end)
+        check("interrupts", on(gdb, FIRST, "r7"), [3])
+
+
+def held_back(bench: Bench) -> None:
+    """clause 3: with a timer of 100 us every step stays in the loop; the ticks come later"""
+    with KvmBench(bench).stopped() as (target, gdb):
+        check("sstepbits", gdb.text("qqemu.sstepbits"), "ENABLE=1,NOIRQ=2")
+        place(gdb, target.ticking)
+        gdb.run_to(target.ticking_top)
+        before = target.number(gdb, target.ticks)
+        loop = [target.ticking_top + 4 * n for n in range(4)]
+        gdb.write("r3", 0)
+        place(gdb, loop[0])
+        steps = 10_000 if bench.options.full else 600
+        for n in range(1, steps + 1):
+            gdb.step()
+            check(f"pc after {n} steps", pc_of(gdb), loop[n % 4])
+        check("rounds", on(gdb, FIRST, "r3"), [(steps + 3) // 4])
+        check("PSTATE.DAIF", gdb.read(["cpsr"])["cpsr"] & 0x3c0, 0x340)
+        check("interrupts taken", target.number(gdb, target.ticks), before)
+        # What is pending is delivered, once
+        gdb.resume(f"vCont;r{loop[0]:x},{loop[3] + 4:x}:{FIRST}")
+        time.sleep(0.3)
+        gdb.interrupt()
+        check("interrupts taken in a range", target.number(gdb, target.ticks), before)
+        goes_on(gdb)
+        check("interrupts come", target.number(gdb, target.ticks) > before + 10, True)
+        # Without NOIRQ a step may end at the vector
+        gdb._ok("Qqemu.sstep=1")
+        seen = set()
+        place(gdb, loop[0])
+        for _ in range(30):
+            gdb.step()
+            seen.add(pc_of(gdb))
+        check("the vector is seen", target.irq in seen, True)
+
+
+def waiting(bench: Bench) -> None:
+    """a step of wfi, and of a vCPU that is off, answers at once"""
+    with KvmBench(bench).guest(cpus=2) as target:
+        gdb = target.connect()
+        gdb.run_to(target.ready)
+        for way in (f"vCont;s:{FIRST}", "s",
+                    f"vCont;r{target.wait:x},{target.wait_behind:x}:{FIRST}"):
+            place(gdb, target.wait)
+            answers(gdb, way)
+            check(f"{way}: pc", pc_of(gdb), target.wait_behind)
+        before = on(gdb, SECOND, "pc")
+        for way in (f"vCont;s:{SECOND}", f"vCont;r0,ffffffff:{SECOND}"):
+            answers(gdb, way)
+            check(f"{way}: pc", on(gdb, SECOND, "pc"), before)
+        # It can be started, and range-stepped
+        target.bring_up_second(gdb)
+        gdb.select(SECOND)
+        gdb.write("r5", 0)
+        place(gdb, target.straight)
+        answers(gdb, f"vCont;r{target.straight:x},{target.straight_end:x}:{SECOND}")
+        check("pc and r5", on(gdb, SECOND, "pc", "r5"), [target.straight_end, 13])
+
+
+def cost(bench: Bench) -> None:
+    """a step takes at most 12 KVM ioctls with the `g` behind it, 4 in a range"""
+    with KvmBench(bench).stopped(extra=["-trace", "kvm_*ioctl"]) as (target, gdb):
+        actions: dict[str, Callable[[], object]] = {
+            "bare": lambda: None, "with `g`": gdb.read_g,
+            "with `g` and `m`": lambda: (gdb.read_g(), gdb.read_memory(target.spin, 4))}
+        for name, action in actions.items():
+            place(gdb, target.mixed)
+            gdb.read_g()
+            for _ in range(3):
+                gdb.step()
+                action()
+            before = count_ioctls(target.l2)
+            for _ in range(40):
+                gdb.step()
+                action()
+            taken = count_ioctls(target.l2) - before
+            bench.notes.append(f"arm64: ioctls for a step {name}: {taken.total() / 40:g}, "
+                               f"of these KVM_RUN {taken[KVM_RUN] / 40:g}")
+            if taken[KVM_RUN] < 40 or taken.total() > 12 * 40:
+                raise AssertionError(f"{taken.total()} ioctls for 40 steps {name}: {taken}")
+        counts = []
+        for rounds in (10, 110):
+            place(gdb, target.rounds_top)
+            gdb.write("r3", 0)
+            gdb.write("r5", rounds)
+            gdb.step()
+            before = count_ioctls(target.l2)
+            answers(gdb, f"vCont;r{target.rounds_top:x},{target.rounds_end:x}:{FIRST}",
+                    timeout=60)
+            counts.append(count_ioctls(target.l2) - before)
+            check("r3", on(gdb, FIRST, "r3"), [rounds])
+        each = (counts[1] - counts[0]).total() / 400
+        bench.notes.append(f"arm64: {each:.2f} ioctls an instruction in a range")
+        if each > 4:
+            raise AssertionError(f"{each} ioctls an instruction: {counts[1]}")
+
+
+def watched(gdb: Gdb, target: Target, at: int, size: int) -> Stop | None:
+    """Store `size` bytes there and stop behind that: the stop before that, if any."""
+    stores = {1: target.store1, 2: target.store2, 4: target.store4, 8: target.store8}
+    gdb.write("r1", at)
+    place(gdb, stores[size])
+    stop = answers(gdb, "vCont;c")
+    if pc_of(gdb) == target.stored:
+        return None
+    check("pc, before the store", pc_of(gdb), stores[size])
+    return stop
+
+
+def watch(bench: Bench) -> None:
+    """watchpoints of 1 to 8 bytes at any byte: what touches them stops, nothing else does"""
+    with KvmBench(bench).stopped() as (target, gdb):
+        gdb.insert(target.stored)
+        for length in range(1, 9) if bench.options.full else (1, 2, 3, 5, 8):
+            for offset in range(8):
+                low = target.buffer + 64 + offset
+                gdb.insert(low, WRITE, length)
+                for at, size in ((low - 1, 1), (low, 1), (low + length - 1, 1),
+                                 (low + length, 1), (low & -8, 8), ((low & -8) - 8, 8),
+                                 (low + length - 1 & -4, 4), (low & -2, 2)):
+                    touches = at < low + length and low < at + size
+                    stop = watched(gdb, target, at, size)
+                    what = f"{size} bytes at {at:#x}, watched: {length} at {low:#x}"
+                    check(f"{what}: stops", bool(stop), touches)
+                    if stop:
+                        check(what, dict(stop.details).get("watch"), f"{low:x}")
+                gdb.remove(low, WRITE, length)
+                check("after z2", watched(gdb, target, low, 1), None)
+
+
+def watch_more(bench: Bench) -> None:
+    """kinds of access, large regions, two side by side; what cannot be watched is refused"""
+    with KvmBench(bench).stopped() as (target, gdb):
+        low = target.buffer
+        gdb.insert(target.stored)
+        gdb.insert(low, WRITE, 4)
+        gdb.insert(low, READ, 4)
+        gdb.insert(low + 4, WRITE, 4)
+        # Each of them by its own address, length and type
+        refused(gdb, [f"z2,{low:x},8", f"z2,{low + 1:x},4", f"z4,{low:x},4"])
+        gdb.remove(low, READ, 4)
+        for at in (low, low + 4):
+            stop = watched(gdb, target, at, 4)
+            check("watch", stop and dict(stop.details).get("watch"), f"{at:x}")
+        gdb.remove(low, WRITE, 4)
+        check("gone", watched(gdb, target, low, 4), None)
+        stop = watched(gdb, target, low + 4, 4)
+        check("the other", stop and dict(stop.details).get("watch"), f"{low + 4:x}")
+        gdb.remove(low + 4, WRITE, 4)
+        for length in (16, 64, 4096):
+            region = -(-low // length) * length
+            gdb.insert(region, ACCESS, length)
+            for at in (region - 8, region, region + length - 8, region + length):
+                stop = watched(gdb, target, at, 8)
+                check(f"{length} bytes: {at - region:#x}",
+                      stop and dict(stop.details).get("awatch"),
+                      f"{region:x}" if region <= at < region + length else None)
+            gdb.remove(region, ACCESS, length)
+        before = gdb.read_g()
+        refused(gdb, [f"Z2,{low:x},0", f"Z2,{low:x},9", f"Z2,{low:x},18", f"Z2,{low + 8:x},10",
+                      f"Z2,{low:x},100000000"])
+        check("nothing is watched", watched(gdb, target, low + 8, 8), None)
+        check("registers", len(gdb.read_g()), len(before))
+
+
+def ranges(bench: Bench) -> None:
+    """vCont;r: its edges, two vCPUs, what is malformed"""
+    kvm = KvmBench(bench)
+    kvm.all_of([t_range.range_offered, t_range.range_straight, t_range.range_as_steps,
+                t_range.range_empty, t_range.range_from_outside, t_range.range_malformed,
+                t_range.range_interrupted])
+    kvm.all_of([t_range.range_one_of_two, t_range.range_and_other_stop], 2)
+
+
+def range_off(bench: Bench) -> None:
+    """a range that begins on a breakpoint, and one that comes back to it"""
+    def loop(kvm: common.Bench) -> None:
+        with kvm.stopped() as (guest, gdb):
+            for point in (0, 1):
+                gdb.insert(guest.spin, point)
+                place(gdb, guest.spin)
+                gdb.write("r3", 0)
+                for n in range(1, 5):
+                    answers(gdb, f"vCont;r{guest.spin:x},{guest.spin_end:x}:{FIRST}")
+                    check(f"Z{point}: pc and r3", on(gdb, FIRST, "pc", "r3"),
+                          [guest.spin, n])
+                check("memory", guest.number(gdb, guest.counter), n)
+                gdb.remove(guest.spin, point)
+
+    KvmBench(bench).all_of([loop])
+
+
+def no_stale_step(bench: Bench) -> None:
+    """nothing of a step stays after any stop; what is not resumed waits, over a dump, too"""
+    KvmBench(bench).all_of(
+        [t_state.stale_step, t_state.stale_other_stop, t_state.stale_two_steps,
+         t_state.stale_plain, t_state.stale_detach, t_state.disconnect_stopped,
+         t_state.held_over_dump], 2)
+
+
+TESTS: list[Test] = [
+    same_as_tcg, held_back, waiting, cost, own_brk, watch, watch_more, ranges, range_off,
+    step_off, step_off_two, step_off_one_by_two, met_together, put_on_breakpoint,
+    no_stale_step]
