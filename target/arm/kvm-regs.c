@@ -52,6 +52,7 @@ static uint64_t reg_id(KvmArmReg reg)
         [KVM_ARM_PSTATE] = CORE_REG(regs.pstate),
         [KVM_ARM_ELR_EL1] = CORE_REG(elr_el1),
         [KVM_ARM_SPSR_EL1] = CORE_REG(spsr[KVM_SPSR_EL1]),
+        [KVM_ARM_VBAR_EL1] = ARM64_SYS_REG(3, 0, 12, 0, 0),
         [KVM_ARM_SCTLR_EL1] = ARM64_SYS_REG(3, 0, 1, 0, 0),
         [KVM_ARM_TCR_EL1] = ARM64_SYS_REG(3, 0, 2, 0, 2),
         [KVM_ARM_TTBR0_EL1] = ARM64_SYS_REG(3, 0, 2, 0, 0),
@@ -77,6 +78,8 @@ static uint64_t *in_env(CPUARMState *env, KvmArmReg reg)
         return &env->elr_el[1];
     case KVM_ARM_SPSR_EL1:
         return &env->banked_spsr[aarch64_banked_spsr_index(1)];
+    case KVM_ARM_VBAR_EL1:
+        return &env->cp15.vbar_el[1];
     case KVM_ARM_SCTLR_EL1:
         return &env->cp15.sctlr_el[1];
     case KVM_ARM_TCR_EL1:

@@ -36,6 +36,7 @@ typedef enum KvmArmReg {
     KVM_ARM_PSTATE,
     KVM_ARM_ELR_EL1,
     KVM_ARM_SPSR_EL1,
+    KVM_ARM_VBAR_EL1,
     KVM_ARM_SCTLR_EL1,
     KVM_ARM_TCR_EL1,
     KVM_ARM_TTBR0_EL1,

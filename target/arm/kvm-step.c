@@ -15,11 +15,19 @@
 #include "kvm-regs.h"
 #include "kvm-step.h"
 #include "step-decode.h"
+#include "step-plan.h"
 
 #define PSTATE_MASKS (PSTATE_I | PSTATE_F)
 
+/* What KVM has been told to do */
+typedef enum StepMode {
+    STEP_OFF,
+    STEP_ONE,           /* one instruction */
+    STEP_SEQUENCE,      /* up to one of the sequence's ends, or the vector */
+} StepMode;
+
 typedef struct ArmStep {
-    bool active;        /* KVM has been told to step */
+    StepMode mode;
     bool armed;         /* the instruction may run now, and has not been seen */
     bool done;          /* it is over without KVM having to run */
     bool off;           /* the vCPU was switched off when it began */
@@ -29,6 +37,9 @@ typedef struct ArmStep {
     uint64_t pc;        /* of the instruction */
     uint64_t successor; /* if it raises no exception */
     uint64_t held;      /* the bits of PSTATE that are set for it */
+    ArmStepSequence seq;
+    uint64_t vector;    /* of an exception that the sequence raises */
+    uint64_t warned;    /* the last one that can't be stepped as a whole */
 } ArmStep;
 
 /* By cpu_index; never moves */
@@ -72,10 +83,27 @@ bool kvm_arch_singlestep_done(CPUState *cs)
     return true;
 }
 
+/* As insert_hw_breakpoint() has it: at EL0 and EL1, all bytes */
+static void set_breakpoint(struct kvm_guest_debug *dbg, unsigned slot,
+                           uint64_t addr)
+{
+    dbg->arch.dbg_bcr[slot] = 1 | 3 << 1 | 0xf << 5;
+    dbg->arch.dbg_bvr[slot] = sextract64(addr, 0, 53);
+}
+
 void kvm_arm_step_update_guest_debug(CPUState *cs, struct kvm_guest_debug *dbg)
 {
-    if (get_step(cs)->active) {
+    ArmStep *step = get_step(cs);
+    unsigned slot = cur_hw_bps;
+
+    if (step->mode == STEP_ONE) {
         dbg->control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+    } else if (step->mode == STEP_SEQUENCE) {
+        dbg->control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW;
+        set_breakpoint(dbg, slot++, step->vector);
+        for (unsigned i = 0; i < step->seq.nr_ends; i++) {
+            set_breakpoint(dbg, slot++, step->seq.ends[i]);
+        }
     }
 }
 
@@ -185,16 +213,68 @@ static uint64_t bits_to_hold(CPUState *cs, ArmStep *step, uint64_t pstate)
     return PSTATE_MASKS & ~pstate;
 }
 
-static int tell_kvm(CPUState *cs, bool on)
+/* What the user's breakpoints have replaced.  Returns: how many can be read */
+static unsigned read_words(CPUState *cs, uint64_t pc, uint32_t *words,
+                           unsigned max)
+{
+    for (unsigned i = 0; i < max; i++) {
+        uint8_t bytes[4];
+
+        /* One that is in the way has to be met */
+        if ((i && (kvm_find_sw_breakpoint(cs, pc + 4 * i) ||
+                   find_hw_breakpoint(cs, pc + 4 * i))) ||
+            cpu_memory_rw_debug(cs, pc + 4 * i, bytes, sizeof(bytes), false)) {
+            return i;
+        }
+        words[i] = ldl_le_p(bytes);
+    }
+    return max;
+}
+
+/* Can the instructions behind a load-exclusive be run at a stretch? */
+static bool plan_sequence(CPUState *cs, ArmStep *step, uint64_t pstate)
+{
+    uint32_t words[ARM_STEP_SEQUENCE_MAX + 1];
+    uint64_t vbar;
+    const char *why;
+    unsigned nr;
+
+    if (!step->have_insn || step->insn.cls != ARM_STEP_LDXR ||
+        kvm_arm_regs_read(cs, KVM_ARM_VBAR_EL1, &vbar)) {
+        return false;
+    }
+    nr = read_words(cs, step->pc, words, ARRAY_SIZE(words));
+    words[0] = step->word;
+    why = arm_step_find_sequence(words, nr, step->pc, &step->seq);
+    if (!why && cur_hw_bps + step->seq.nr_ends + 1 > max_hw_bps) {
+        why = "too few hardware breakpoints are free";
+    }
+    if (why) {
+        if (step->warned != step->pc) {
+            warn_report("CPU %d: what follows the load-exclusive at 0x%" PRIx64
+                        " is stepped one by one, and its store will fail: %s",
+                        cs->cpu_index, step->pc, why);
+            step->warned = step->pc;
+        }
+        return false;
+    }
+    /* From EL0; from EL1 with SP_EL1, or with SP_EL0 */
+    step->vector = vbar + (!extract64(pstate, 2, 2) ? 0x400 :
+                           pstate & PSTATE_SP ? 0x200 : 0);
+    return true;
+}
+
+static int tell_kvm(CPUState *cs, StepMode mode)
 {
     ArmStep *step = get_step(cs);
+    StepMode before = step->mode;
     int ret = 0;
 
-    if (step->active != on) {
-        step->active = on;
+    if (mode != before || mode == STEP_SEQUENCE) {
+        step->mode = mode;
         ret = kvm_update_guest_debug(cs, 0);
         if (ret) {
-            step->active = !on;
+            step->mode = before;
         }
     }
     return ret;
@@ -225,7 +305,8 @@ static int begin(CPUState *cs)
         step->done = true;
         return 0;
     }
-    ret = tell_kvm(cs, true);
+    ret = tell_kvm(cs, plan_sequence(cs, step, pstate) ? STEP_SEQUENCE
+                                                       : STEP_ONE);
     if (ret) {
         return ret;
     }
@@ -245,12 +326,13 @@ static bool took_exception(CPUState *cs, ArmStep *step, uint64_t pc,
                            uint64_t pstate)
 {
     const uint64_t entry = PSTATE_D | PSTATE_A | PSTATE_I | PSTATE_F;
+    uint64_t last = step->mode == STEP_SEQUENCE ? step->seq.last : step->pc;
     uint64_t elr;
 
     return !(pc & 0x7f) && !(pstate & PSTATE_nRW) &&
            extract64(pstate, 2, 2) == 1 && (pstate & entry) == entry &&
            !kvm_arm_regs_read(cs, KVM_ARM_ELR_EL1, &elr) &&
-           (elr == step->pc || elr == step->pc + 4);
+           elr - step->pc <= last + 4 - step->pc;
 }
 
 /* Nobody knows where an exception return leads, nor where a word that raises */
@@ -289,7 +371,7 @@ static void settle(CPUState *cs, ArmStep *step)
         }
         return;
     }
-    if (step->have_insn && went_astray(step, pc)) {
+    if (step->mode == STEP_ONE && step->have_insn && went_astray(step, pc)) {
         /* More than this instruction has run */
         kvm_arm_regs_forget(cs);
     }
@@ -307,6 +389,29 @@ bool kvm_arm_step_finish(CPUState *cs)
         settle(cs, step);
     }
     return cs->singlestep_enabled;
+}
+
+static bool is_end(ArmStep *step, uint64_t pc)
+{
+    for (unsigned i = 0; i < step->seq.nr_ends; i++) {
+        if (step->seq.ends[i] == pc) {
+            return true;
+        }
+    }
+    return pc == step->vector;
+}
+
+bool kvm_arm_step_finish_at(CPUState *cs)
+{
+    ArmStep *step = get_step(cs);
+    uint64_t pc;
+
+    if (!step->armed || step->mode != STEP_SEQUENCE ||
+        kvm_arm_regs_read(cs, KVM_ARM_PC, &pc) || !is_end(step, pc)) {
+        return false;
+    }
+    settle(cs, step);
+    return true;
 }
 
 void kvm_arm_step_cancel(CPUState *cs)
@@ -342,7 +447,7 @@ static uint64_t kept_by(ArmStep *step)
     uint32_t written;
     uint64_t kept;
 
-    if (!step->armed || !step->have_insn) {
+    if (!step->armed || !step->have_insn || step->mode != STEP_ONE) {
         return 0;
     }
     written = arm_step_writes(&step->insn, step->word);
@@ -370,7 +475,7 @@ static void do_step(CPUState *cs, run_on_cpu_data data)
     if (!request->enable) {
         kvm_arm_step_cancel(cs);
         step->done = false;
-        request->ret = tell_kvm(cs, false);
+        request->ret = tell_kvm(cs, STEP_OFF);
         return;
     }
     step->off = is_off(cs);

@@ -37,6 +37,15 @@ void kvm_arm_step_pre_run(CPUState *cs);
 bool kvm_arm_step_finish(CPUState *cs);
 
 /**
+ * kvm_arm_step_finish_at() - a breakpoint of the processor's has matched
+ *
+ * Without the BQL.
+ *
+ * Returns: true if that is where a step of several instructions ends
+ */
+bool kvm_arm_step_finish_at(CPUState *cs);
+
+/**
  * kvm_arm_step_cancel() - the vCPU has stopped for another reason
  *
  * The step has either not begun or is done, and the registers are the guest's.

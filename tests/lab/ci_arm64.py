@@ -144,6 +144,66 @@ def waiting(bench: Bench) -> None:
         check("pc and r5", on(gdb, SECOND, "pc", "r5"), [target.straight_end, 13])
 
 
+def exclusives(bench: Bench) -> None:
+    """clause 6: a step from a load-exclusive completes the sequence, or leaves it"""
+    def along(gdb: Gdb, target: Target, pc: int, end: int, rounds: int) -> int:
+        """How often the store has succeeded."""
+        done = 0
+        for _ in range(rounds):
+            place(gdb, pc)
+            gdb.write("r4", 7)
+            answers(gdb, f"vCont;s:{FIRST}")
+            check("pc", pc_of(gdb), end)
+            done += on(gdb, FIRST, "r4") == [0]
+        return done
+
+    with KvmBench(bench).stopped() as (target, gdb):
+        gdb.write("r28", target.data)
+        gdb.write_memory(target.data, bytes(16))
+        for name in ("exclusive", "pair"):
+            before = target.number(gdb, target.data)
+            done = along(gdb, target, getattr(target, name), getattr(target, f"{name}_end"), 20)
+            check(f"{name}: stored", target.number(gdb, target.data), before + done)
+            check(f"{name}: most succeed ({done})", done > 15, True)
+        # Left by a branch, or not
+        gdb.write_memory(target.data, bytes(16))
+        for value, end in ((0, target.left_end), (1, target.left_out)):
+            gdb.write("r5", value)
+            gdb.write("r6", 0)
+            place(gdb, target.left)
+            answers(gdb, f"vCont;s:{FIRST}")
+            check(f"compared with {value}: pc", pc_of(gdb), end)
+        # In a range, and on one's own breakpoint
+        for n in (1, 2):
+            place(gdb, target.exclusive)
+            answers(gdb, f"vCont;r{target.exclusive:x},{target.exclusive_end:x}:{FIRST}")
+            check("range: pc", pc_of(gdb), target.exclusive_end)
+        gdb.insert(target.exclusive)
+        place(gdb, target.exclusive)
+        answers(gdb, f"vCont;s:{FIRST}")
+        check("on a breakpoint: pc", pc_of(gdb), target.exclusive_end)
+        gdb.remove(target.exclusive)
+        # One that is in it is met; of nested ones the inner one is a sequence
+        gdb.insert(target.exclusive + 4)
+        place(gdb, target.exclusive)
+        answers(gdb, f"vCont;s:{FIRST}")
+        check("a breakpoint in it: pc", pc_of(gdb), target.exclusive + 4)
+        gdb.remove(target.exclusive + 4)
+        place(gdb, target.nested)
+        for end in (target.nested + 4, target.nested_end):
+            answers(gdb, f"vCont;s:{FIRST}")
+            check("nested: pc", pc_of(gdb), end)
+        log = target.l2.log.read_text()
+        check("it is said", "another load-exclusive is in it" in log, True)
+        # A fault in it ends at the guest's handler
+        place(gdb, target.faulting)
+        for end in (target.faulting + 4, target.synchronous):
+            answers(gdb, f"vCont;s:{FIRST}")
+            check("fault: pc", pc_of(gdb), end)
+        # Of the load or the store, whichever the host finds fault with
+        check("ELR_EL1 is in it", on(gdb, FIRST, "ELR_EL1")[0] - target.faulting in (4, 8), True)
+
+
 def cost(bench: Bench) -> None:
     """a step takes at most 12 KVM ioctls with the `g` behind it, 4 in a range"""
     with KvmBench(bench).stopped(extra=["-trace", "kvm_*ioctl"]) as (target, gdb):
@@ -286,6 +346,6 @@ def no_stale_step(bench: Bench) -> None:
 
 
 TESTS: list[Test] = [
-    same_as_tcg, held_back, waiting, cost, own_brk, watch, watch_more, ranges, range_off,
+    same_as_tcg, held_back, waiting, exclusives, cost, own_brk, watch, watch_more, ranges, range_off,
     step_off, step_off_two, step_off_one_by_two, met_together, put_on_breakpoint,
     no_stale_step]

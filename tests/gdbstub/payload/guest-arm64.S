@@ -212,6 +212,47 @@ gic_on:
         ret
         .ltorg
 
+        // Sequences of load- and store-exclusives on data, each with its end
+        .globl  exclusive, exclusive_end, pair, pair_end, left, left_end, left_out
+        .globl  nested, nested_end, faulting
+exclusive:
+        ldaxr   x3, [x28]
+        add     x3, x3, 1
+        stlxr   w4, x3, [x28]
+exclusive_end:
+        cbnz    w4, exclusive
+        b       exclusive
+pair:
+        ldxp    x3, x6, [x28, 0]
+        add     x3, x3, 1
+        tbz     x3, 0, 1f
+        add     x6, x6, 1
+1:      stxp    w4, x3, x6, [x28]
+pair_end:
+        cbnz    w4, pair
+        b       pair
+left:
+        ldxrb   w3, [x28]
+        cmp     w3, w5
+        b.ne    left_out
+        stxrb   w4, w6, [x28]
+left_end:
+        b       left
+left_out:
+        clrex
+        b       left
+nested:
+        ldxr    x3, [x28]
+        ldxr    x6, [x27]
+        stxr    w4, x3, [x28]
+nested_end:
+        b       nested
+faulting:
+        mov     x8, 1
+        ldxr    x3, [x8]                        // not aligned, and in ROM
+        stxr    w4, x3, [x8]
+        b       faulting
+
         // Wait for an interrupt that does not come
         .globl  wait, wait_behind
 wait:

@@ -1,0 +1,93 @@
+/*
+ * What to do for a step of A64 code
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "step-decode.h"
+#include "step-plan.h"
+
+static bool is_end(const ArmStepSequence *seq, uint64_t addr)
+{
+    for (unsigned i = 0; i < seq->nr_ends; i++) {
+        if (seq->ends[i] == addr) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *add_end(ArmStepSequence *seq, uint64_t addr)
+{
+    if (is_end(seq, addr)) {
+        return NULL;
+    }
+    if (seq->nr_ends == ARM_STEP_ENDS_MAX) {
+        return "too many branches leave it";
+    }
+    seq->ends[seq->nr_ends++] = addr;
+    return NULL;
+}
+
+/* Branches whose targets turn out to be inside of it are no ends */
+static void drop_inner_ends(ArmStepSequence *seq, uint64_t pc)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < seq->nr_ends; i++) {
+        if (seq->ends[i] <= pc || seq->ends[i] > seq->last) {
+            seq->ends[kept++] = seq->ends[i];
+        }
+    }
+    seq->nr_ends = kept;
+}
+
+/* One instruction in between */
+static const char *look_at(const ArmStepInsn *insn, uint64_t addr,
+                           ArmStepSequence *seq)
+{
+    switch (insn->cls) {
+    case ARM_STEP_PLAIN:
+    case ARM_STEP_YIELD:
+        return NULL;
+    case ARM_STEP_BRANCH:
+        if (insn->link || insn->disp <= 0) {
+            return "a branch leads back or calls";
+        }
+        return add_end(seq, addr + insn->disp);
+    case ARM_STEP_LDXR:
+        return "another load-exclusive is in it";
+    default:
+        return "an instruction in it may end it";
+    }
+}
+
+const char *arm_step_find_sequence(const uint32_t *words, unsigned nr,
+                                   uint64_t pc, ArmStepSequence *seq)
+{
+    ArmStepInsn first;
+
+    arm_step_decode(words[0], &first);
+    seq->nr_ends = 0;
+    for (unsigned i = 1; i < MIN(nr, ARM_STEP_SEQUENCE_MAX + 1); i++) {
+        uint64_t addr = pc + 4 * i;
+        const char *why;
+        ArmStepInsn insn;
+
+        arm_step_decode(words[i], &insn);
+        if (insn.cls == ARM_STEP_STXR) {
+            if (insn.size != first.size || insn.pair != first.pair) {
+                return "its store-exclusive has another size";
+            }
+            seq->last = addr;
+            drop_inner_ends(seq, pc);
+            return add_end(seq, addr + 4);
+        }
+        why = look_at(&insn, addr, seq);
+        if (why) {
+            return why;
+        }
+    }
+    return "no store-exclusive follows";
+}

@@ -1,0 +1,100 @@
+/*
+ * Tests of the step plan for A64
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "step-plan.h"
+
+#define PC 0xffff800010000ff0ull
+
+#define LDXR    0xc85f7f80      /* ldxr x0, [x28] */
+#define LDXRW   0x885f7f80      /* ldxr w0, [x28] */
+#define LDXP    0xc87f0780      /* ldxp x0, x1, [x28] */
+#define STXR    0xc8047f80      /* stxr w4, x0, [x28] */
+#define STXP    0xc8240780      /* stxp w4, x0, x1, [x28] */
+#define ADD     0x91000400      /* add x0, x0, #1 */
+#define BNE(n)  (0x54000001 | ((uint32_t)(n) & 0x7ffff) << 5)
+#define CBZ(n)  (0xb4000000 | ((uint32_t)(n) & 0x7ffff) << 5)
+#define BL      0x94000010
+#define RET     0xd65f03c0
+#define SVC     0xd4000001
+#define CLREX   0xd5033f5f
+#define WFE     0xd503205f
+
+typedef struct Case {
+    uint32_t words[20];
+    unsigned nr;
+    int last;               /* index of the store-exclusive, -1: refused */
+    int ends[3];            /* indices, 0 ends the list */
+    const char *why;        /* a part of it */
+} Case;
+
+static const Case cases[] = {
+    { { LDXR, STXR }, 2, 1, { 2 }, NULL },
+    { { LDXR, ADD, STXR }, 3, 2, { 3 }, NULL },
+    { { LDXP, ADD, STXP }, 3, 2, { 3 }, NULL },
+    /* What is behind it does not matter */
+    { { LDXR, STXR, RET, SVC }, 4, 1, { 2 }, NULL },
+    /* A branch that leaves it, also to just behind it */
+    { { LDXR, BNE(3), STXR }, 3, 2, { 4, 3 }, NULL },
+    { { LDXR, BNE(2), STXR }, 3, 2, { 3 }, NULL },
+    /* One that stays inside, also to the store-exclusive */
+    { { LDXR, BNE(2), ADD, STXR }, 4, 3, { 4 }, NULL },
+    { { LDXR, CBZ(2), ADD, ADD, STXR }, 5, 4, { 5 }, NULL },
+    /* Two leave it, and three, one of them twice */
+    { { LDXR, BNE(8), CBZ(8), STXR }, 4, 3, { 9, 10, 4 }, NULL },
+    { { LDXR, BNE(8), CBZ(7), STXR }, 4, 3, { 9, 4 }, NULL },
+    { { LDXR, BNE(8), BNE(8), BNE(8), STXR }, 5, -1, {}, "too many" },
+    { { LDXR, BNE(8), BNE(8), BNE(8), BNE(8), STXR }, 6, -1, {}, "too many" },
+    /* The longest one, and one more */
+    { { LDXR, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD,
+        ADD, ADD, STXR }, 17, 16, { 17 }, NULL },
+    { { LDXR, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD,
+        ADD, ADD, ADD, STXR }, 18, -1, {}, "no store-exclusive" },
+    { { LDXR, ADD, STXR }, 2, -1, {}, "no store-exclusive" },
+    { { LDXR }, 1, -1, {}, "no store-exclusive" },
+    { { LDXR, STXP }, 2, -1, {}, "another size" },
+    { { LDXRW, STXR }, 2, -1, {}, "another size" },
+    { { LDXR, LDXR, STXR }, 3, -1, {}, "another load-exclusive" },
+    { { LDXR, BNE(-1), STXR }, 3, -1, {}, "back" },
+    { { LDXR, BNE(0), STXR }, 3, -1, {}, "back" },
+    { { LDXR, BL, STXR }, 3, -1, {}, "calls" },
+    { { LDXR, RET, STXR }, 3, -1, {}, "may end it" },
+    { { LDXR, SVC, STXR }, 3, -1, {}, "may end it" },
+    { { LDXR, CLREX, STXR }, 3, -1, {}, "may end it" },
+    { { LDXR, WFE, STXR }, 3, -1, {}, "may end it" },
+};
+
+static void test_sequence(void)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const Case *c = &cases[i];
+        ArmStepSequence seq;
+        const char *why = arm_step_find_sequence(c->words, c->nr, PC, &seq);
+        unsigned nr = 0;
+
+        g_test_message("case %zu", i);
+        if (c->last < 0) {
+            g_assert_nonnull(why);
+            g_assert_nonnull(strstr(why, c->why));
+            continue;
+        }
+        g_assert_null(why);
+        g_assert_cmphex(seq.last, ==, PC + 4 * c->last);
+        while (nr < 3 && c->ends[nr]) {
+            g_assert_cmpuint(nr, <, seq.nr_ends);
+            g_assert_cmphex(seq.ends[nr], ==, PC + 4 * c->ends[nr]);
+            nr++;
+        }
+        g_assert_cmpuint(seq.nr_ends, ==, nr);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/arm/step-plan/sequence", test_sequence);
+    return g_test_run();
+}
