@@ -56,8 +56,10 @@ def same_as_tcg(bench: Bench) -> None:
     """clause 1: branches, loads, stores, brk, svc, udf, eret: each step as TCG's"""
     kvm = KvmBench(bench)
     with kvm.stopped() as (target, gdb):
+        # The host's processor
+        cpu = "max" if bench.options.machine == "arm64" else bench.options.machine
         reference = TcgReference(Path(kvm.payloads["guest"]), bench.options.work,
-                                 bench.lab.children, cpu="max", arch=ARM64)
+                                 bench.lab.children, cpu=cpu, arch=ARM64)
         try:
             other = Gdb(reference.socket)
             other.run_to(target.ready)
