@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "step-decode.h"
+#include "step-words.h"
 
 /*
  * usage: arm-step-dump N SEED BLOB
@@ -20,14 +21,6 @@
  */
 
 static uint64_t state;
-
-static uint32_t random_word(void)
-{
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return (state * 2685821657736338717ull) >> 32;
-}
 
 /* The name of a general register, as the zero register if it is 31 */
 static const char *name(char *buffer, size_t size, int bits, int reg)
@@ -132,7 +125,7 @@ static void describe(const ArmStepInsn *insn, uint64_t address)
 static uint32_t pick(unsigned long i)
 {
     static const uint32_t first[] = { 0xd5010000, 0xd5030000, 0xd65f0000 };
-    uint32_t word = random_word();
+    uint32_t word = step_random_word(&state);
 
     if (i >> 16 < G_N_ELEMENTS(first)) {
         return first[i >> 16] | (i & 0xffff);

@@ -6,8 +6,8 @@
 
 #include "qemu/osdep.h"
 #include <capstone/capstone.h>
-#include <unistd.h>
 #include "step-decode.h"
+#include "step-words.h"
 
 /*
  * usage: arm-step-vs-capstone [--random N] [--seed S]
@@ -480,38 +480,15 @@ static void compare(uint32_t word)
     }
 }
 
-static void walk(uint32_t byte, uint32_t stride)
-{
-    for (uint32_t i = 0; i < 1u << 24; i += stride) {
-        compare(byte << 24 | i);
-        if (stride == 1 && !(i & 0xfffff) && isatty(2)) {
-            fprintf(stderr, "\rbyte %02x: %u %%", byte, (i >> 20) * 100 / 16);
-        }
-    }
-}
-
-/* xorshift64*, repeatable wherever this runs */
-static void random_words(uint64_t n, uint64_t seed)
-{
-    uint64_t x = seed ? seed : 1;
-
-    while (n--) {
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        compare((x * 2685821657736338717ull) >> 32);
-    }
-}
-
 static void sample(uint64_t n, uint64_t seed)
 {
     static const uint8_t bytes[] = {
         0x00, 0x08, 0x48, 0x88, 0xc8, 0x54, 0xd4, 0xd5, 0xd6, 0xd7,
     };
 
-    random_words(n, seed);
+    step_random_words(compare, n, seed);
     for (size_t i = 0; i < G_N_ELEMENTS(bytes); i++) {
-        walk(bytes[i], 997);
+        step_walk(compare, bytes[i], 24, 997);
     }
     /* Every allint, daif, hint, barrier, wait and return */
     for (uint32_t i = 0; i < 1u << 16; i++) {
@@ -564,7 +541,7 @@ int main(int argc, char **argv)
                             GINT_TO_POINTER(i + 1));
     }
     if (byte >= 0) {
-        walk(byte, stride);
+        step_walk(compare, byte, 24, stride);
     } else {
         sample(n, seed);
     }

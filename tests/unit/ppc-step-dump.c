@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "step-decode.h"
+#include "step-words.h"
 
 /*
  * usage: ppc-step-dump N SEED BLOB
@@ -20,14 +21,6 @@
  */
 
 static uint64_t state;
-
-static uint32_t random_word(void)
-{
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return (state * 2685821657736338717ull) >> 32;
-}
 
 /* Makes an instruction more likely: reserved bits clear and so on */
 static void tidy(uint32_t *prefix, uint32_t *suffix)
@@ -88,8 +81,8 @@ int main(int argc, char **argv)
     n = g_ascii_strtoull(argv[1], NULL, 0);
     state = g_ascii_strtoull(argv[2], NULL, 0) | 1;
     for (unsigned long i = 0; i < n; i++) {
-        uint32_t prefix = 1u << 26 | (random_word() & 0x03ffffff);
-        uint32_t suffix = random_word();
+        uint32_t prefix = 1u << 26 | (step_random_word(&state) & 0x03ffffff);
+        uint32_t suffix = step_random_word(&state);
 
         if (i < 1u << 16) {
             /* bits 6:11 of the prefix and the suffix's opcode */

@@ -6,8 +6,8 @@
 
 #include "qemu/osdep.h"
 #include <capstone/capstone.h>
-#include <unistd.h>
 #include "step-decode.h"
+#include "step-words.h"
 
 /*
  * usage: ppc-step-vs-capstone [--random N] [--seed S]
@@ -462,29 +462,6 @@ static void compare(uint32_t word)
     counts[gap]++;
 }
 
-static void walk(uint32_t opcode, uint32_t stride)
-{
-    for (uint32_t i = 0; i < 1u << 26; i += stride) {
-        compare(opcode << 26 | i);
-        if (stride == 1 && !(i & 0xfffff) && isatty(2)) {
-            fprintf(stderr, "\ropcode %u: %u %%", opcode, (i >> 20) * 100 / 64);
-        }
-    }
-}
-
-/* xorshift64*, repeatable wherever this runs */
-static void random_words(uint64_t n, uint64_t seed)
-{
-    uint64_t x = seed ? seed : 1;
-
-    while (n--) {
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        compare((x * 2685821657736338717ull) >> 32);
-    }
-}
-
 static int report(void)
 {
     for (int i = GAP_NONE + 1; i < GAP_MAX; i++) {
@@ -521,11 +498,11 @@ int main(int argc, char **argv)
     cs = cs_malloc(handle);
     init_branches();
     if (opcode >= 0) {
-        walk(opcode, stride);
+        step_walk(compare, opcode, 26, stride);
     } else {
-        random_words(n, seed);
-        walk(19, 131);
-        walk(31, 131);
+        step_random_words(compare, n, seed);
+        step_walk(compare, 19, 26, 131);
+        step_walk(compare, 31, 26, 131);
     }
     return report();
 }

@@ -6,9 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "step-decode.h"
-
-#include <sys/wait.h>
-#include <unistd.h>
+#include "step-words.h"
 
 /*
  * Without arguments (or with GTest's): cases written from the Arm ARM, whose
@@ -767,8 +765,9 @@ static bool check_invariants(const ArmStepInsn *insn)
 }
 
 static void count_words(uint64_t first, uint64_t end, uint64_t stride,
-                        Counts *counts)
+                        void *opaque)
 {
+    Counts *counts = opaque;
     ArmStepInsn insn;
 
     memset(counts, 0, sizeof(*counts));
@@ -887,73 +886,34 @@ static const char *const group_names[ARM_STEP_GROUP_MAX] = {
 /* op0 is not 0, 14 bits name the register, 5 are Rt; not DAIF and ALLINT */
 #define FULL_CONTEXT (2 * 3 * (1ull << 19) - 2 * 32)
 
-static int full_check(const char *name, uint64_t got, uint64_t want)
-{
-    printf("%-8s %10" PRIu64 " expected %10" PRIu64 "%s\n", name, got, want,
-           got == want ? "" : "  WRONG");
-    return got != want;
-}
-
 static int full_report(const Counts *counts)
 {
     uint64_t plain = 1ull << 32;
     int failed = 0;
 
     for (int i = 1; i < ARM_STEP_CLASS_MAX; i++) {
-        failed += full_check(cls_names[i], counts->cls[i], full_cls[i]);
+        failed += step_check_count(cls_names[i], counts->cls[i], full_cls[i]);
         plain -= full_cls[i];
     }
-    failed += full_check(cls_names[0], counts->cls[0], plain);
+    failed += step_check_count(cls_names[0], counts->cls[0], plain);
     for (int i = 0; i < ARM_STEP_GROUP_MAX; i++) {
-        failed += full_check(group_names[i], counts->group[i], full_group[i]);
+        failed += step_check_count(group_names[i], counts->group[i], full_group[i]);
     }
-    failed += full_check("pac", counts->pac, FULL_PAC);
-    failed += full_check("link", counts->link, FULL_LINK);
-    failed += full_check("context", counts->context, FULL_CONTEXT);
-    failed += full_check("broken", counts->broken, 0);
+    failed += step_check_count("pac", counts->pac, FULL_PAC);
+    failed += step_check_count("link", counts->link, FULL_LINK);
+    failed += step_check_count("context", counts->context, FULL_CONTEXT);
+    failed += step_check_count("broken", counts->broken, 0);
     printf("%d passed, %d failed\n",
            ARM_STEP_CLASS_MAX + ARM_STEP_GROUP_MAX + 4 - failed, failed);
     return failed != 0;
 }
 
-static void full_child(int fd, int i, int n)
-{
-    uint64_t all = 1ull << 32;
-    Counts counts;
-
-    count_words(all * i / n, all * (i + 1) / n, 1, &counts);
-    if (write(fd, &counts, sizeof(counts)) != sizeof(counts)) {
-        _exit(1);
-    }
-    _exit(0);
-}
-
 static int full_walk(int n)
 {
-    Counts sum = { .broken = 0 }, part;
-    uint64_t *to = (uint64_t *)&sum, *from = (uint64_t *)&part;
-    int fds[2];
-    int bad = pipe(fds);
+    Counts sum;
 
-    for (int i = 0; i < n && !bad; i++) {
-        if (fork() == 0) {
-            full_child(fds[1], i, n);
-        }
-    }
-    close(fds[1]);
-    for (int i = 0; i < n && !bad; i++) {
-        if (read(fds[0], &part, sizeof(part)) != sizeof(part)) {
-            fprintf(stderr, "a process has failed\n");
-            return 1;
-        }
-        for (size_t j = 0; j < sizeof(sum) / sizeof(uint64_t); j++) {
-            to[j] += from[j];
-        }
-    }
-    while (wait(NULL) > 0) {
-        continue;
-    }
-    return bad || full_report(&sum);
+    return !step_count_all(count_words, n, &sum, sizeof(sum)) ||
+           full_report(&sum);
 }
 
 /* Exact where the fields are what they are taken for */

@@ -6,9 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "step-decode.h"
-
-#include <sys/wait.h>
-#include <unistd.h>
+#include "step-words.h"
 
 /*
  * Without arguments (or with GTest's): cases written from the Power ISA and a
@@ -635,8 +633,9 @@ static bool check_invariants(uint32_t word, const PPCStepInsn *insn)
 }
 
 static void count_words(uint64_t first, uint64_t end, uint64_t stride,
-                        Counts *counts)
+                        void *opaque)
 {
+    Counts *counts = opaque;
     PPCStepInsn insn;
 
     memset(counts, 0, sizeof(*counts));
@@ -717,68 +716,29 @@ static const char *const cls_names[PPC_STEP_CLASS_MAX] = {
                   31 * (11 * (1ull << 21) + 2 * (1ull << 19)) + \
                   92 * (1ull << 16) + 14 * 31 * (1ull << 11))
 
-static int full_check(const char *name, uint64_t got, uint64_t want)
-{
-    printf("%-8s %10" PRIu64 " expected %10" PRIu64 "%s\n", name, got, want,
-           got == want ? "" : "  WRONG");
-    return got != want;
-}
-
 static int full_report(const Counts *counts)
 {
     uint64_t plain = 1ull << 32;
     int failed = 0;
 
     for (int i = 1; i < PPC_STEP_CLASS_MAX; i++) {
-        failed += full_check(cls_names[i], counts->cls[i], full_cls[i]);
+        failed += step_check_count(cls_names[i], counts->cls[i], full_cls[i]);
         plain -= full_cls[i];
     }
-    failed += full_check(cls_names[0], counts->cls[0], plain);
-    failed += full_check("prefixed", counts->prefixed, 1ull << 26);
-    failed += full_check("mem", counts->mem, FULL_MEM);
-    failed += full_check("broken", counts->broken, 0);
+    failed += step_check_count(cls_names[0], counts->cls[0], plain);
+    failed += step_check_count("prefixed", counts->prefixed, 1ull << 26);
+    failed += step_check_count("mem", counts->mem, FULL_MEM);
+    failed += step_check_count("broken", counts->broken, 0);
     printf("%d passed, %d failed\n", PPC_STEP_CLASS_MAX + 3 - failed, failed);
     return failed != 0;
 }
 
-static void full_child(int fd, int i, int n)
-{
-    uint64_t all = 1ull << 32;
-    Counts counts;
-
-    count_words(all * i / n, all * (i + 1) / n, 1, &counts);
-    if (write(fd, &counts, sizeof(counts)) != sizeof(counts)) {
-        _exit(1);
-    }
-    _exit(0);
-}
-
 static int full_walk(int n)
 {
-    Counts sum = { .broken = 0 }, part;
-    uint64_t *to = (uint64_t *)&sum, *from = (uint64_t *)&part;
-    int fds[2];
-    int bad = pipe(fds);
+    Counts sum;
 
-    for (int i = 0; i < n && !bad; i++) {
-        if (fork() == 0) {
-            full_child(fds[1], i, n);
-        }
-    }
-    close(fds[1]);
-    for (int i = 0; i < n && !bad; i++) {
-        if (read(fds[0], &part, sizeof(part)) != sizeof(part)) {
-            fprintf(stderr, "a process has failed\n");
-            return 1;
-        }
-        for (size_t j = 0; j < sizeof(sum) / sizeof(uint64_t); j++) {
-            to[j] += from[j];
-        }
-    }
-    while (wait(NULL) > 0) {
-        continue;
-    }
-    return bad || full_report(&sum);
+    return !step_count_all(count_words, n, &sum, sizeof(sum)) ||
+           full_report(&sum);
 }
 
 int main(int argc, char **argv)
