@@ -151,29 +151,34 @@ static int fetch(CPUState *cs, ArmStep *step, uint64_t pstate)
     return 0;
 }
 
+/* In AArch64 state */
+static unsigned el_of(uint64_t pstate)
+{
+    return extract64(pstate, 2, 2);
+}
+
 /* Done in registers.  Returns: false if it has to be run */
 static bool emulate(CPUState *cs, ArmStep *step, uint64_t pstate)
 {
-    const uint64_t daif = PSTATE_D | PSTATE_A | PSTATE_I | PSTATE_F;
     const ArmStepInsn *insn = &step->insn;
     uint64_t value = 0;
 
     /* At EL0 they may be trapped, and so they may behind a branch (BTI) */
-    if (!step->have_insn || !extract64(pstate, 2, 2) ||
+    if (!step->have_insn || !el_of(pstate) ||
         pstate & (PSTATE_BTYPE | PSTATE_IL) || step->pc & 3) {
         return false;
     }
     switch (insn->cls) {
     case ARM_STEP_MRS_DAIF:
         if (insn->reg < 31) {
-            kvm_arm_regs_write(cs, insn->reg, pstate & daif);
+            kvm_arm_regs_write(cs, insn->reg, pstate & PSTATE_DAIF);
         }
         break;
     case ARM_STEP_MSR_DAIF:
         if (insn->reg < 31 && kvm_arm_regs_read(cs, insn->reg, &value)) {
             return false;
         }
-        pstate = (pstate & ~daif) | (value & daif);
+        pstate = (pstate & ~(uint64_t)PSTATE_DAIF) | (value & PSTATE_DAIF);
         break;
     case ARM_STEP_MSR_DAIFSET:
         pstate |= insn->imm << 6;
@@ -259,7 +264,7 @@ static bool plan_sequence(CPUState *cs, ArmStep *step, uint64_t pstate)
         return false;
     }
     /* From EL0; from EL1 with SP_EL1, or with SP_EL0 */
-    step->vector = vbar + (!extract64(pstate, 2, 2) ? 0x400 :
+    step->vector = vbar + (!el_of(pstate) ? 0x400 :
                            pstate & PSTATE_SP ? 0x200 : 0);
     return true;
 }
@@ -325,12 +330,11 @@ static int begin(CPUState *cs)
 static bool took_exception(CPUState *cs, ArmStep *step, uint64_t pc,
                            uint64_t pstate)
 {
-    const uint64_t entry = PSTATE_D | PSTATE_A | PSTATE_I | PSTATE_F;
     uint64_t last = step->mode == STEP_SEQUENCE ? step->seq.last : step->pc;
     uint64_t elr;
 
     return !(pc & 0x7f) && !(pstate & PSTATE_nRW) &&
-           extract64(pstate, 2, 2) == 1 && (pstate & entry) == entry &&
+           el_of(pstate) == 1 && (pstate & PSTATE_DAIF) == PSTATE_DAIF &&
            !kvm_arm_regs_read(cs, KVM_ARM_ELR_EL1, &elr) &&
            elr - step->pc <= last + 4 - step->pc;
 }
@@ -391,23 +395,14 @@ bool kvm_arm_step_finish(CPUState *cs)
     return cs->singlestep_enabled;
 }
 
-static bool is_end(ArmStep *step, uint64_t pc)
-{
-    for (unsigned i = 0; i < step->seq.nr_ends; i++) {
-        if (step->seq.ends[i] == pc) {
-            return true;
-        }
-    }
-    return pc == step->vector;
-}
-
 bool kvm_arm_step_finish_at(CPUState *cs)
 {
     ArmStep *step = get_step(cs);
     uint64_t pc;
 
     if (!step->armed || step->mode != STEP_SEQUENCE ||
-        kvm_arm_regs_read(cs, KVM_ARM_PC, &pc) || !is_end(step, pc)) {
+        kvm_arm_regs_read(cs, KVM_ARM_PC, &pc) ||
+        !(arm_step_is_end(&step->seq, pc) || pc == step->vector)) {
         return false;
     }
     settle(cs, step);

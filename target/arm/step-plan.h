@@ -44,4 +44,9 @@ typedef struct ArmStepSequence {
 const char *arm_step_find_sequence(const uint32_t *words, unsigned nr,
                                    uint64_t pc, ArmStepSequence *seq);
 
+/**
+ * arm_step_is_end() - is the sequence left at @addr?
+ */
+bool arm_step_is_end(const ArmStepSequence *seq, uint64_t addr);
+
 #endif /* TARGET_ARM_STEP_PLAN_H */
