@@ -194,11 +194,17 @@ def scheduler_locking(bench: Bench) -> None:
             for _ in range(30):
                 session.step(thread, others=False)
             check(f"vCPU {other} with locking on", session.regs(other, *names), before)
-            places = {session.pc(other)}
-            for _ in range(30):
-                session.step(thread, others=True)
-                places.add(session.pc(other))
-            if len(places) < 3:
+            # Now and then the other one waits for a lock that the stepped one
+            # holds, and then stands in H_CONFER at each stop: another moment.
+            for _ in range(5):
+                places = {session.pc(other)}
+                for _ in range(30):
+                    session.step(thread, others=True)
+                    places.add(session.pc(other))
+                if len(places) >= 3:
+                    break
+                session.run_for(0.05)
+            else:
                 raise AssertionError(f"vCPU {other} did not run: {sorted(places)}")
             for turn in range(30):              # as "set scheduler-locking step" has it
                 if turn % 5 == 4:
