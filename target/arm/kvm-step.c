@@ -14,20 +14,30 @@
 #include "internals.h"
 #include "kvm-regs.h"
 #include "kvm-step.h"
+#include "kvm-step-probe.h"
 #include "step-decode.h"
 #include "step-plan.h"
 
 #define PSTATE_MASKS (PSTATE_I | PSTATE_F)
 
-/* What KVM has been told to do */
 typedef enum StepMode {
     STEP_OFF,
     STEP_ONE,           /* one instruction */
     STEP_SEQUENCE,      /* up to one of the sequence's ends, or the vector */
 } StepMode;
 
-typedef struct ArmStep {
+#define STEP_TRAPS_MAX (ARM_STEP_ENDS_MAX + 1)
+QEMU_BUILD_BUG_ON(STEP_TRAPS_MAX < ARM_STEP_PLACES_MAX);
+
+/* What KVM is told to do, and where hardware breakpoints end it */
+typedef struct StepOrder {
     StepMode mode;
+    unsigned nr_traps;
+    uint64_t traps[STEP_TRAPS_MAX];
+} StepOrder;
+
+typedef struct ArmStep {
+    StepOrder order;    /* as KVM has it */
     bool armed;         /* the instruction may run now, and has not been seen */
     bool done;          /* it is over without KVM having to run */
     bool off;           /* the vCPU was switched off when it began */
@@ -37,13 +47,16 @@ typedef struct ArmStep {
     uint64_t pc;        /* of the instruction */
     uint64_t successor; /* if it raises no exception */
     uint64_t held;      /* the bits of PSTATE that are set for it */
-    ArmStepSequence seq;
-    uint64_t vector;    /* of an exception that the sequence raises */
+    uint64_t ss;        /* PSTATE.SS before it: kernels may leave theirs */
+    uint64_t last;      /* address of the last instruction of a sequence */
     uint64_t warned;    /* the last one that can't be stepped as a whole */
 } ArmStep;
 
 /* By cpu_index; never moves */
 static ArmStep *steps;
+
+/* Can a step run more than one instruction?  Not known before the first one */
+static OnOffAuto loses_steps = ON_OFF_AUTO_AUTO;
 
 void kvm_arm_step_init(void)
 {
@@ -93,17 +106,16 @@ static void set_breakpoint(struct kvm_guest_debug *dbg, unsigned slot,
 
 void kvm_arm_step_update_guest_debug(CPUState *cs, struct kvm_guest_debug *dbg)
 {
-    ArmStep *step = get_step(cs);
-    unsigned slot = cur_hw_bps;
+    const StepOrder *order = &get_step(cs)->order;
 
-    if (step->mode == STEP_ONE) {
+    if (order->mode == STEP_ONE) {
         dbg->control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
-    } else if (step->mode == STEP_SEQUENCE) {
+    }
+    if (order->nr_traps) {
         dbg->control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW;
-        set_breakpoint(dbg, slot++, step->vector);
-        for (unsigned i = 0; i < step->seq.nr_ends; i++) {
-            set_breakpoint(dbg, slot++, step->seq.ends[i]);
-        }
+    }
+    for (unsigned i = 0; i < order->nr_traps; i++) {
+        set_breakpoint(dbg, cur_hw_bps + i, order->traps[i]);
     }
 }
 
@@ -132,6 +144,7 @@ static int fetch(CPUState *cs, ArmStep *step, uint64_t pstate)
     ArmStepBranchRegs regs = { .pc = step->pc, .pstate = pstate, .x = x };
     struct kvm_sw_breakpoint *bp = kvm_find_sw_breakpoint(cs, step->pc);
     uint8_t bytes[4];
+    uint64_t tcr = 0;
     int ret;
 
     step->have_insn = false;
@@ -147,8 +160,12 @@ static int fetch(CPUState *cs, ArmStep *step, uint64_t pstate)
         return ret;
     }
     step->successor = arm_step_successor(&step->insn, &regs);
-    step->have_insn = true;
-    return 0;
+    if (step->insn.cls == ARM_STEP_BRANCH_REG && step->insn.pac) {
+        ret = kvm_arm_regs_read(cs, KVM_ARM_TCR_EL1, &tcr);
+        step->successor = arm_step_strip(step->successor, tcr);
+    }
+    step->have_insn = !ret;
+    return ret;
 }
 
 /* In AArch64 state */
@@ -236,10 +253,19 @@ static unsigned read_words(CPUState *cs, uint64_t pc, uint32_t *words,
     return max;
 }
 
+static void add_trap(StepOrder *order, uint64_t addr)
+{
+    if (cur_hw_bps + order->nr_traps < max_hw_bps) {
+        order->traps[order->nr_traps++] = addr;
+    }
+}
+
 /* Can the instructions behind a load-exclusive be run at a stretch? */
-static bool plan_sequence(CPUState *cs, ArmStep *step, uint64_t pstate)
+static bool plan_sequence(CPUState *cs, ArmStep *step, uint64_t pstate,
+                          StepOrder *order)
 {
     uint32_t words[ARM_STEP_SEQUENCE_MAX + 1];
+    ArmStepSequence seq;
     uint64_t vbar;
     const char *why;
     unsigned nr;
@@ -250,8 +276,8 @@ static bool plan_sequence(CPUState *cs, ArmStep *step, uint64_t pstate)
     }
     nr = read_words(cs, step->pc, words, ARRAY_SIZE(words));
     words[0] = step->word;
-    why = arm_step_find_sequence(words, nr, step->pc, &step->seq);
-    if (!why && cur_hw_bps + step->seq.nr_ends + 1 > max_hw_bps) {
+    why = arm_step_find_sequence(words, nr, step->pc, &seq);
+    if (!why && cur_hw_bps + seq.nr_ends + 1 > max_hw_bps) {
         why = "too few hardware breakpoints are free";
     }
     if (why) {
@@ -263,23 +289,75 @@ static bool plan_sequence(CPUState *cs, ArmStep *step, uint64_t pstate)
         }
         return false;
     }
-    /* From EL0; from EL1 with SP_EL1, or with SP_EL0 */
-    step->vector = vbar + (!el_of(pstate) ? 0x400 :
-                           pstate & PSTATE_SP ? 0x200 : 0);
+    order->mode = STEP_SEQUENCE;
+    add_trap(order, arm_step_vector(vbar, pstate));
+    for (unsigned i = 0; i < seq.nr_ends; i++) {
+        add_trap(order, seq.ends[i]);
+    }
+    step->last = seq.last;
     return true;
 }
 
-static int tell_kvm(CPUState *cs, StepMode mode)
+/* Where the kernel may go on after the instruction, trap what comes next */
+static int plan_traps(CPUState *cs, ArmStep *step, uint64_t pstate,
+                      StepOrder *order)
+{
+    ArmStepPlaces regs = {
+        .pc = step->pc,
+        .pstate = pstate,
+        .has_next = step->have_insn,
+        .next = step->successor,
+        .irqs = !(cs->singlestep_enabled & SSTEP_NOIRQ),
+    };
+    uint64_t places[ARM_STEP_PLACES_MAX], spsr;
+    unsigned nr;
+    int ret = kvm_arm_regs_read(cs, KVM_ARM_VBAR_EL1, &regs.vbar);
+
+    if (!ret && step->have_insn && step->insn.cls == ARM_STEP_ERET) {
+        ret = kvm_arm_regs_read(cs, KVM_ARM_ELR_EL1, &regs.next) ?:
+              kvm_arm_regs_read(cs, KVM_ARM_SPSR_EL1, &spsr);
+        regs.has_next = !ret && !(spsr & PSTATE_nRW);
+    }
+    if (!ret) {
+        nr = arm_step_places(&regs, places);
+        for (unsigned i = 0; i < nr; i++) {
+            add_trap(order, places[i]);
+        }
+    }
+    return ret;
+}
+
+static int plan(CPUState *cs, ArmStep *step, uint64_t pstate, StepOrder *order)
+{
+    if (plan_sequence(cs, step, pstate, order)) {
+        return 0;
+    }
+    order->mode = STEP_ONE;
+    if (loses_steps == ON_OFF_AUTO_AUTO) {
+        loses_steps = kvm_arm_kernel_loses_steps() ? ON_OFF_AUTO_ON
+                                                   : ON_OFF_AUTO_OFF;
+    }
+    return loses_steps == ON_OFF_AUTO_ON ? plan_traps(cs, step, pstate, order)
+                                         : 0;
+}
+
+static bool same_order(const StepOrder *a, const StepOrder *b)
+{
+    return a->mode == b->mode && a->nr_traps == b->nr_traps &&
+           !memcmp(a->traps, b->traps, a->nr_traps * sizeof(a->traps[0]));
+}
+
+static int tell_kvm(CPUState *cs, const StepOrder *order)
 {
     ArmStep *step = get_step(cs);
-    StepMode before = step->mode;
+    StepOrder before = step->order;
     int ret = 0;
 
-    if (mode != before || mode == STEP_SEQUENCE) {
-        step->mode = mode;
+    if (!same_order(order, &before)) {
+        step->order = *order;
         ret = kvm_update_guest_debug(cs, 0);
         if (ret) {
-            step->mode = before;
+            step->order = before;
         }
     }
     return ret;
@@ -297,6 +375,7 @@ static bool is_off(CPUState *cs)
 static int begin(CPUState *cs)
 {
     ArmStep *step = get_step(cs);
+    StepOrder order = {};
     uint64_t pstate;
     int ret;
 
@@ -310,11 +389,11 @@ static int begin(CPUState *cs)
         step->done = true;
         return 0;
     }
-    ret = tell_kvm(cs, plan_sequence(cs, step, pstate) ? STEP_SEQUENCE
-                                                       : STEP_ONE);
+    ret = plan(cs, step, pstate, &order) ?: tell_kvm(cs, &order);
     if (ret) {
         return ret;
     }
+    step->ss = pstate & PSTATE_SS;
     step->held = bits_to_hold(cs, step, pstate);
     if (step->held) {
         kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate | step->held);
@@ -330,7 +409,7 @@ static int begin(CPUState *cs)
 static bool took_exception(CPUState *cs, ArmStep *step, uint64_t pc,
                            uint64_t pstate)
 {
-    uint64_t last = step->mode == STEP_SEQUENCE ? step->seq.last : step->pc;
+    uint64_t last = step->order.mode == STEP_SEQUENCE ? step->last : step->pc;
     uint64_t elr;
 
     return !(pc & 0x7f) && !(pstate & PSTATE_nRW) &&
@@ -339,18 +418,40 @@ static bool took_exception(CPUState *cs, ArmStep *step, uint64_t pc,
            elr - step->pc <= last + 4 - step->pc;
 }
 
-/* Nobody knows where an exception return leads, nor where a word that raises */
+/*
+ * Is @pc no place where the instruction can have led?  An exception return may
+ * lead anywhere.  One that is not over yet stays where it is, or goes back to
+ * the first of the two or three that copy or set memory.
+ */
 static bool went_astray(ArmStep *step, uint64_t pc)
 {
-    switch (step->insn.cls) {
-    case ARM_STEP_ERET:
-    case ARM_STEP_DRPS:
+    if (!step->have_insn || step->order.mode != STEP_ONE ||
+        step->insn.cls == ARM_STEP_ERET || step->pc - pc <= 8) {
         return false;
-    case ARM_STEP_BRANCH_REG:
-        /* Less what address tags and authentication codes may take */
-        return (pc ^ step->successor) & MAKE_64BIT_MASK(0, 48);
-    default:
-        return pc != step->successor;
+    }
+    /* Less what an address tag may take */
+    return (pc ^ step->successor) & MAKE_64BIT_MASK(0, 56);
+}
+
+/* From now on what comes behind an instruction is trapped */
+static void lost_step(CPUState *cs, ArmStep *step, uint64_t pc)
+{
+    kvm_arm_regs_forget(cs);
+    if (loses_steps != ON_OFF_AUTO_ON) {
+        loses_steps = ON_OFF_AUTO_ON;
+        warn_report("CPU %d: a step from 0x%" PRIx64 " has run more than one "
+                    "instruction, to 0x%" PRIx64 ": the kernel has lost it. "
+                    "From now on hardware breakpoints prevent that",
+                    cs->cpu_index, step->pc, pc);
+    }
+}
+
+static void take_back(CPUState *cs, ArmStep *step, uint64_t pstate)
+{
+    uint64_t own = (pstate & ~(step->held | PSTATE_SS)) | step->ss;
+
+    if (own != pstate) {
+        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, own);
     }
 }
 
@@ -375,13 +476,12 @@ static void settle(CPUState *cs, ArmStep *step)
         }
         return;
     }
-    if (step->mode == STEP_ONE && step->have_insn && went_astray(step, pc)) {
-        /* More than this instruction has run */
-        kvm_arm_regs_forget(cs);
+    if (went_astray(step, pc)) {
+        lost_step(cs, step, pc);
     }
-    /* An exception return has its masks from SPSR_EL1 */
-    if (step->held && !(step->have_insn && step->insn.cls == ARM_STEP_ERET)) {
-        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate & ~step->held);
+    /* An exception return has these from SPSR_EL1 */
+    if (!(step->have_insn && step->insn.cls == ARM_STEP_ERET)) {
+        take_back(cs, step, pstate);
     }
 }
 
@@ -398,15 +498,19 @@ bool kvm_arm_step_finish(CPUState *cs)
 bool kvm_arm_step_finish_at(CPUState *cs)
 {
     ArmStep *step = get_step(cs);
+    const StepOrder *order = &step->order;
     uint64_t pc;
 
-    if (!step->armed || step->mode != STEP_SEQUENCE ||
-        kvm_arm_regs_read(cs, KVM_ARM_PC, &pc) ||
-        !(arm_step_is_end(&step->seq, pc) || pc == step->vector)) {
+    if (!step->armed || kvm_arm_regs_read(cs, KVM_ARM_PC, &pc)) {
         return false;
     }
-    settle(cs, step);
-    return true;
+    for (unsigned i = 0; i < order->nr_traps; i++) {
+        if (order->traps[i] == pc) {
+            settle(cs, step);
+            return true;
+        }
+    }
+    return false;
 }
 
 void kvm_arm_step_cancel(CPUState *cs)
@@ -424,8 +528,8 @@ void kvm_arm_step_cancel(CPUState *cs)
         return;
     }
     step->armed = false;
-    if (step->held && !kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &pstate)) {
-        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate & ~step->held);
+    if (!kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &pstate)) {
+        take_back(cs, step, pstate);
     }
 }
 
@@ -436,13 +540,13 @@ void kvm_arm_step_reset(CPUState *cs)
 
 static uint64_t kept_by(ArmStep *step)
 {
-    const uint64_t mmu = MAKE_64BIT_MASK(KVM_ARM_SCTLR_EL1, KVM_ARM_NR_REGS -
-                                         KVM_ARM_SCTLR_EL1);
+    const uint64_t mmu = MAKE_64BIT_MASK(KVM_ARM_VBAR_EL1, KVM_ARM_NR_REGS -
+                                         KVM_ARM_VBAR_EL1);
     const uint64_t sp = BIT_ULL(KVM_ARM_SP_EL0) | BIT_ULL(KVM_ARM_SP_EL1);
     uint32_t written;
     uint64_t kept;
 
-    if (!step->armed || !step->have_insn || step->mode != STEP_ONE) {
+    if (!step->armed || !step->have_insn || step->order.mode != STEP_ONE) {
         return 0;
     }
     written = arm_step_writes(&step->insn, step->word);
@@ -470,7 +574,7 @@ static void do_step(CPUState *cs, run_on_cpu_data data)
     if (!request->enable) {
         kvm_arm_step_cancel(cs);
         step->done = false;
-        request->ret = tell_kvm(cs, STEP_OFF);
+        request->ret = tell_kvm(cs, &(StepOrder) { .mode = STEP_OFF });
         return;
     }
     step->off = is_off(cs);

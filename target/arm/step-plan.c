@@ -91,3 +91,47 @@ const char *arm_step_find_sequence(const uint32_t *words, unsigned nr,
     }
     return "no store-exclusive follows";
 }
+
+uint64_t arm_step_vector(uint64_t vbar, uint64_t pstate)
+{
+    unsigned el = pstate >> 2 & 3;
+
+    if (pstate & 0x10) {        /* AArch32 state: EL0, where EL1 has vectors */
+        return vbar + 0x600;
+    }
+    return vbar + (!el ? 0x400 : pstate & 1 ? 0x200 : 0);
+}
+
+unsigned arm_step_places(const ArmStepPlaces *regs,
+                         uint64_t places[ARM_STEP_PLACES_MAX])
+{
+    uint64_t vector = arm_step_vector(regs->vbar, regs->pstate);
+    const uint64_t all[ARM_STEP_PLACES_MAX] = {
+        regs->next, vector, vector + 0x80
+    };
+    const bool wanted[ARM_STEP_PLACES_MAX] = {
+        regs->has_next, true, regs->irqs
+    };
+    unsigned nr = 0;
+
+    for (unsigned i = 0; i < ARM_STEP_PLACES_MAX; i++) {
+        if (wanted[i] && all[i] != regs->pc) {
+            places[nr++] = all[i];
+        }
+    }
+    return nr;
+}
+
+uint64_t arm_step_strip(uint64_t addr, uint64_t tcr)
+{
+    bool high = addr >> 55 & 1;
+    unsigned tsz = tcr >> (high ? 16 : 0) & 0x3f;
+    uint64_t code;
+
+    /* Too small a size, as after a reset, is taken for the smallest one */
+    if (tsz < 12) {
+        tsz = 16;
+    }
+    code = ~0ull << (64 - tsz);
+    return high ? addr | code : addr & ~code;
+}

@@ -49,4 +49,58 @@ const char *arm_step_find_sequence(const uint32_t *words, unsigned nr,
  */
 bool arm_step_is_end(const ArmStepSequence *seq, uint64_t addr);
 
+/* The next instruction, the vectors of an exception and of an interrupt */
+#define ARM_STEP_PLACES_MAX 3
+
+/**
+ * ArmStepPlaces: what a step's end depends on
+ * @pc: address of the instruction
+ * @pstate: PSTATE before it, as in SPSR_EL1
+ * @vbar: VBAR_EL1
+ * @has_next: is it known where the instruction completes?
+ * @next: that address: arm_step_successor() without a pointer authentication
+ *     code; ELR_EL1 for an exception return to AArch64 state
+ * @irqs: an interrupt may be taken before the instruction
+ */
+typedef struct ArmStepPlaces {
+    uint64_t pc;
+    uint64_t pstate;
+    uint64_t vbar;
+    bool has_next;
+    uint64_t next;
+    bool irqs;
+} ArmStepPlaces;
+
+/**
+ * arm_step_vector() - where a synchronous exception to EL1 is taken
+ * @vbar: VBAR_EL1
+ * @pstate: PSTATE, as in SPSR_EL1
+ *
+ * That of an IRQ is 0x80 behind it ("Exception vectors").
+ */
+uint64_t arm_step_vector(uint64_t vbar, uint64_t pstate);
+
+/**
+ * arm_step_places() - where a step can end, if SErrors and FIQs are masked
+ * @regs: what that depends on
+ * @places: filled in, the most likely one first
+ *
+ * Without @regs->pc itself: an instruction that branches to itself may be run
+ * twice, and nobody can tell.
+ *
+ * Returns: how many there are
+ */
+unsigned arm_step_places(const ArmStepPlaces *regs,
+                         uint64_t places[ARM_STEP_PLACES_MAX]);
+
+/**
+ * arm_step_strip() - an address without its pointer authentication code
+ * @addr: what was branched to
+ * @tcr: TCR_EL1
+ *
+ * Bit 55 tells which of the translation tables it belongs to, and is what the
+ * code and a tag are replaced by (AArch64.AuthIA()).
+ */
+uint64_t arm_step_strip(uint64_t addr, uint64_t tcr);
+
 #endif /* TARGET_ARM_STEP_PLAN_H */

@@ -87,7 +87,7 @@ class Architecture:
     assembler: tuple[str, ...]          # its options
     syscalls: str                       # a program
     console: str                        # Linux's name for it
-    modules: tuple[str, ...]            # L1's
+    modules: tuple[str, ...]            # L1's, where they are not built in
     hosts: dict[str, tuple[str, ...]]   # L0's options by the name of a host
     machine: str                        # L2's
     cpu: tuple[str, ...]                # L2's options for it
@@ -105,7 +105,8 @@ ARM64_HOST = ("-M", "virt,virtualization=on,gic-version=3", "-cpu")
 ARM64 = Architecture(
     name="arm64", qemu="qemu-system-aarch64", tools="aarch64-linux-gnu-",
     assembler=(), syscalls=ARM64_SYSCALLS, console="ttyAMA0",
-    modules=("failover", "net_failover", "virtio_net"),
+    modules=("virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev",
+             "virtio_pci", "failover", "net_failover", "virtio_net"),
     hosts={"arm64": (*ARM64_HOST, "max,pauth-impdef=on"),
            "cortex-a76": (*ARM64_HOST, "cortex-a76")},
     machine="virt,gic-version=3", cpu=("-cpu", "host"), uart="-serial chardev:con")
@@ -381,12 +382,13 @@ class KernelPackage:
                 return self.root / pattern
         raise LabError(f"no usr/bin/busybox under {self.root}")
 
-    def module(self, name: str) -> bytes:
+    def module(self, name: str) -> bytes | None:
+        """None: the kernel has it built in, or, being another version, none such."""
         for base in ("usr/lib/modules", "lib/modules"):
             for path in sorted((self.root / base).glob(f"*/kernel/**/{name}.ko*")):
                 data = path.read_bytes()
                 return lzma.decompress(data) if path.suffix == ".xz" else data
-        raise LabError(f"no module {name} under {self.root}")
+        return None
 
 
 def _cached(cache: Path, name: str, inputs: Iterable[bytes],
@@ -421,9 +423,12 @@ def l1_initramfs(kernel: KernelPackage, cache: Path, arch: Architecture = PPC64)
 
     def make() -> bytes:
         image = _skeleton(busybox, L1_INIT)
-        image.file("lib/load", " ".join(arch.modules).encode(), 0o644)
-        for name in arch.modules:
-            image.file(f"lib/{name}.ko", kernel.module(name), 0o644)
+        modules = {name: data for name in arch.modules if (data := kernel.module(name))}
+        if "virtio_net" not in modules:
+            raise LabError(f"no module virtio_net under {kernel.root}")
+        image.file("lib/load", " ".join(modules).encode(), 0o644)
+        for name, data in modules.items():
+            image.file(f"lib/{name}.ko", data, 0o644)
         return image.finish()
 
     return _cached(cache, "l1-initramfs",

@@ -92,9 +92,76 @@ static void test_sequence(void)
     }
 }
 
+#define VBAR    0xffff800010010000ull
+#define EL0     0
+#define EL1T    4
+#define EL1H    5
+#define EL0_32  0x10
+
+static void check_places(const ArmStepPlaces *regs, uint64_t a, uint64_t b,
+                         uint64_t c)
+{
+    const uint64_t want[ARM_STEP_PLACES_MAX] = { a, b, c };
+    uint64_t places[ARM_STEP_PLACES_MAX] = {};
+
+    g_assert_cmpuint(arm_step_places(regs, places), ==, !!a + !!b + !!c);
+    for (unsigned i = 0; i < ARM_STEP_PLACES_MAX; i++) {
+        g_assert_cmphex(places[i], ==, want[i]);
+    }
+}
+
+static void test_places(void)
+{
+    ArmStepPlaces regs = {
+        .pc = PC, .pstate = EL1H, .vbar = VBAR, .has_next = true,
+        .next = PC + 4,
+    };
+
+    check_places(&regs, PC + 4, VBAR + 0x200, 0);
+    regs.irqs = true;
+    check_places(&regs, PC + 4, VBAR + 0x200, VBAR + 0x280);
+    regs.pstate = EL1T;
+    check_places(&regs, PC + 4, VBAR, VBAR + 0x80);
+    regs.pstate = EL0;
+    check_places(&regs, PC + 4, VBAR + 0x400, VBAR + 0x480);
+    regs.has_next = false;
+    regs.pstate = EL0_32;
+    check_places(&regs, VBAR + 0x600, VBAR + 0x680, 0);
+    /* To itself; at the vector; in the vector of an interrupt */
+    regs.pstate = EL1H;
+    regs.has_next = true;
+    regs.next = PC;
+    check_places(&regs, VBAR + 0x200, VBAR + 0x280, 0);
+    regs.pc = VBAR + 0x200;
+    check_places(&regs, PC, VBAR + 0x280, 0);
+    regs.pc = VBAR + 0x280;
+    check_places(&regs, PC, VBAR + 0x200, 0);
+}
+
+static void test_strip(void)
+{
+    const uint64_t tcr48 = 16 | 16 << 16, tcr39_42 = 25 | 22 << 16;
+
+    g_assert_cmphex(arm_step_strip(0xffab800010000ff0, tcr48), ==, PC);
+    g_assert_cmphex(arm_step_strip(0x0042800010000ff0, tcr48), ==,
+                    0x0000800010000ff0);
+    /* Addresses of 39 and of 42 bits */
+    g_assert_cmphex(arm_step_strip(0x1234567890abcdec, tcr39_42), ==,
+                    0x0000007890abcdec);
+    g_assert_cmphex(arm_step_strip(0x12b4567890abcdec, tcr39_42), ==,
+                    0xfffffe7890abcdec);
+    /* TCR_EL1 as it is after a reset, and the largest addresses there are */
+    g_assert_cmphex(arm_step_strip(0x1234567890abcdec, 0), ==,
+                    0x0000567890abcdec);
+    g_assert_cmphex(arm_step_strip(0x1234567890abcdec, 12), ==,
+                    0x0004567890abcdec);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/arm/step-plan/sequence", test_sequence);
+    g_test_add_func("/arm/step-plan/places", test_places);
+    g_test_add_func("/arm/step-plan/strip", test_strip);
     return g_test_run();
 }

@@ -6,7 +6,9 @@
 // x28 is data, x27 this vCPU's counter; both are set at `ready` and `second_ready`.
 
         .set    CPU_ON, 0xc4000003              // PSCI, of 64 bits
+        .set    AFFINITY_INFO, 0xc4000004
         .set    GICD, 0x08000000                // of QEMU's virt machine
+        .set    UART, 0x09000000
         .set    GICR, 0x080a0000
         .set    TIMER, 27                       // the virtual timer's interrupt
         .set    PERIOD, 100                     // its microseconds
@@ -118,6 +120,44 @@ special_brk:
 special_end:
         nop
         b       spin
+
+        // What a hypervisor emulates: in user space, in the kernel, and by hvc.  A
+        // step of one that is lost runs the next instruction, too.
+        .globl  emulated, emulated_end
+emulated:
+        mov     x5, 0
+        ldr     x8, =UART
+        ldr     w6, [x8, 0x18]                  // UARTFR
+        add     x5, x5, 1
+        add     x5, x5, 1
+        str     wzr, [x8, 0x44]                 // UARTICR
+        add     x5, x5, 1
+        b       1f
+        add     x5, x5, 100
+1:      ldrb    w6, [x8, 0x18]
+        cbz     x5, 2f
+        add     x5, x5, 1
+2:      ldr     x8, =GICD
+        ldr     wzr, [x8, 8]                    // GICD_IIDR
+        add     x5, x5, 1
+        str     wzr, [x8, 0x84]                 // GICD_IGROUPR1
+        add     x5, x5, 1
+        mrs     xzr, id_aa64isar0_el1
+        add     x5, x5, 1
+        mrs     xzr, S3_0_C0_C7_7               // a reserved one
+        add     x5, x5, 1
+        mrs     x6, osdlr_el1
+        add     x5, x5, 1
+        ldr     x0, =AFFINITY_INFO
+        mov     x1, 0
+        mov     x2, 0
+        hvc     0
+        add     x5, x5, 1
+        add     x5, x5, 1
+emulated_end:
+        nop
+        b       spin
+        .ltorg
 
         // The interrupt masks, by all ways to see and to change them
         .globl  masks, masks_end
