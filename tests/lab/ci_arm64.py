@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from rsp import Gdb, Stop                                       # noqa: E402
 from t_stop import ACCESS, READ, WRITE                          # noqa: E402
 
 ALLINT = 1 << 13
+DAIF, SS = 0x3c0, 1 << 21
+STATE = "/tmp/migrated"         # in the host
 KVM_RUN = "0xae80"
 CORE = [*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr"]
 
@@ -348,7 +351,110 @@ def no_stale_step(bench: Bench) -> None:
          t_state.held_over_dump], 2)
 
 
+def in_rounds(gdb: Gdb, target: Target) -> None:
+    """A loop of four instructions, in which nothing is masked."""
+    gdb.write("cpsr", 5)                        # EL1h
+    place(gdb, target.rounds)
+    gdb.run_to(target.rounds_top)
+
+
+def check_rounds(gdb: Gdb, target: Target) -> None:
+    """Behind some whole steps in it, without anything of them left, and it goes on."""
+    regs = gdb.read(["pc", "cpsr", "x3"])
+    check("PSTATE.DAIF and SS", regs["cpsr"] & (DAIF | SS), 0)
+    check("pc is in the loop", target.rounds_top <= regs["pc"] < target.rounds_end, True)
+    stored = regs["pc"] not in (target.rounds_top + 4, target.rounds_end)
+    check("counter", target.number(gdb, target.counter), regs["x3"] - (not stored))
+    for n in range(1, 5):
+        gdb.step()
+        check("pc", pc_of(gdb),
+              target.rounds_top + (regs["pc"] - target.rounds_top + 4 * n) % 16)
+    rounds = gdb.read(["x3"])["x3"] + 30
+    gdb.write("x5", rounds)
+    answers(gdb, f"vCont;r{target.rounds_top:x},{target.rounds_end:x}:{FIRST}", timeout=30)
+    check("pc and x3", on(gdb, FIRST, "pc", "x3"), [target.rounds_end, rounds])
+
+
+def wait_state(target: Target, command: str, meant: str, not_yet: tuple[str, ...]) -> None:
+    deadline = time.monotonic() + 30
+    while (status := target.monitor.run(command).get("status")) != meant:
+        if status not in not_yet or time.monotonic() > deadline:
+            raise AssertionError(f"{command}: {status}, should be {meant}")
+        time.sleep(0.1)
+
+
+def migrate(bench: Bench) -> None:
+    """clause 7: migrated behind a step, and within a range of them"""
+    kvm = KvmBench(bench)
+    for within in (False, True):
+        with kvm.stopped() as (target, gdb):
+            in_rounds(gdb, target)
+            for _ in range(9):
+                gdb.step()
+            if within:
+                gdb.resume(f"vCont;r{target.rounds_top:x},{target.rounds_end:x}:{FIRST}")
+                time.sleep(0.2)
+            target.monitor.run("migrate", uri=f"file:{STATE}")
+            if within:
+                gdb.wait(20)
+            wait_state(target, "query-migrate", "completed",
+                       (None, "setup", "active", "device"))     # type: ignore[arg-type]
+            registers = gdb.read(CORE)
+            with kvm.guest(extra=["-incoming", f"file:{STATE}"], slot=1) as moved:
+                wait_state(moved, "query-status", "paused", ("inmigrate",))
+                other = moved.connect()
+                check("registers", other.read(CORE), registers)
+                check_rounds(other, moved)
+
+
+def snapshot(bench: Bench) -> None:
+    """clause 7: savevm and loadvm behind a step, and within a range of them"""
+    disk = bench.options.work / "snapshots.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "1G"], check=True)
+    name = bench.lab.push(Path(disk))
+    with KvmBench(bench).stopped() as (target, gdb):
+        answer = gdb.monitor(f'drive_add 0 "if=none,id=d,file={name},format=qcow2"')
+        check(f"drive_add: {answer}", "OK" in answer, True)
+        in_rounds(gdb, target)
+        for _ in range(9):
+            gdb.step()
+        registers = gdb.read(CORE)
+        check("savevm", gdb.monitor("savevm one", timeout=60), "")
+        gdb.resume(f"vCont;r{target.rounds_top:x},{target.rounds_end:x}:{FIRST}")
+        time.sleep(0.2)
+        said = target.monitor.run("human-monitor-command", **{"command-line": "savevm two"})
+        check("savevm in a range", said, "")
+        gdb.interrupt()
+        for tag in ("one", "two"):
+            check("loadvm", gdb.monitor(f"loadvm {tag}", timeout=60), "")
+            if tag == "one":
+                check("registers", gdb.read(CORE), registers)
+            check_rounds(gdb, target)
+
+
+A32 = [4 * n for n in range(4)]
+T32 = [0x10, 0x12, 0x14]
+
+
+def aarch32(bench: Bench) -> None:
+    """clause 1: A32 and T32 code of EL0, its conditional branch, and svc from there"""
+    with KvmBench(bench).stopped() as (target, gdb):
+        for way in ("vCont;s:p1.1", "vCont;r0,1:p1.1"):
+            place(gdb, target.to_aarch32)
+            gdb.run_to(target.to_aarch32_eret)
+            for offset in A32 + T32:
+                answers(gdb, way)
+                check(f"{way}: pc", pc_of(gdb), target.aarch32 + offset)
+            answers(gdb, way)
+            check("vector", pc_of(gdb), target.from_aarch32)
+            check("SPSR_EL1: EL0, T32, nothing masked",
+                  on(gdb, FIRST, "SPSR_EL1")[0] & 0x2001ff, 0x30)
+            check("X0, X1 and ELR_EL1", on(gdb, FIRST, "x0", "x1", "ELR_EL1"),
+                  [target.aarch32 + 0x11, 6, target.aarch32 + 0x16])
+            gdb.run_to(target.aarch32_over)
+
+
 TESTS: list[Test] = [
     same_as_tcg, held_back, waiting, exclusives, cost, own_brk, watch, watch_more, ranges, range_off,
     step_off, step_off_two, step_off_one_by_two, met_together, put_on_breakpoint,
-    no_stale_step]
+    no_stale_step, migrate, snapshot, aarch32]

@@ -79,7 +79,7 @@ class KvmBench(common.Bench):
 
     @contextlib.contextmanager
     def guest(self, payload: str = payloads.ASSEMBLY, cpus: int = 1, thread: str = "",
-              extra: Iterable[str] = ()) -> Iterator[Target]:
+              extra: Iterable[str] = (), slot: int = 0) -> Iterator[Target]:
         if self.kept and payload == payloads.ASSEMBLY:
             yield self.kept
             return
@@ -87,7 +87,7 @@ class KvmBench(common.Bench):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             qmp = f"tcp:{HOST_FROM_L1}:{listener.getsockname()[1]}"
             l2 = self.lab.lab.start_l2(L2Config(
-                qemu=self.lab.options.qemu, payload=elf, cpus=cpus,
+                qemu=self.lab.options.qemu, payload=elf, cpus=cpus, slot=slot,
                 extra=["-qmp", qmp, *extra]))
             # QEMU connects from within the lab
             listener.settimeout(20)

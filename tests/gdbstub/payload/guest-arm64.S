@@ -200,6 +200,28 @@ masks_end:
         nop
         b       spin
 
+        // A32 and T32 code of EL0, and back by svc
+        .globl  to_aarch32, to_aarch32_eret, aarch32, aarch32_over
+to_aarch32:
+        adr     x8, aarch32
+        msr     elr_el1, x8
+        mov     x9, 0x10                        // User mode
+        msr     spsr_el1, x9
+        mov     x1, 0
+to_aarch32_eret:
+        eret
+        .balign 4
+aarch32:
+        .inst   0xe28f0009                      // add r0, pc, #9: below, with the T bit
+        .inst   0xe3510000                      // cmp r1, #0
+        .inst   0x112fff10                      // bxne r0
+        .inst   0xe12fff10                      // bx r0
+        .inst   0x31012105                      // movs r1, #5; adds r1, #1
+        .inst   0xbf00df06                      // svc #6; nop
+aarch32_over:
+        nop
+        b       spin
+
         // The timer expires again and again
         .globl  ticking, ticking_top, ticking_end
 ticking:
@@ -332,6 +354,15 @@ irq:
         mov     x12, 5                          // EL1h
         msr     spsr_el1, x12
 1:      eret
+        .balign 512
+        // From EL0 in AArch32 state
+        .globl  from_aarch32
+from_aarch32:
+        adr     x12, aarch32_over
+        msr     elr_el1, x12
+        mov     x12, 5                          // EL1h
+        msr     spsr_el1, x12
+        eret
 
 from_el1:
         add     x7, x7, 1
