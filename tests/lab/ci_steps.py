@@ -235,7 +235,8 @@ def ioctls(bench: Bench) -> None:
             runs = taken[KVM_RUN] / 10
             bench.notes.append(f"ioctls for a step {name}: {total:g}, of these "
                                f"KVM_RUN {runs:g}")
-            if not runs >= 1 or total > 12:
+            # Each step has one; one more is a kick's now and then
+            if not 1 <= runs <= 1.1 or total > 12:
                 raise AssertionError(f"{total} ioctls for a step {name}: {taken}")
             # A step inside QEMU: one to write registers, KVM_RUN, one to read
             # them.  The rest is the time base, when the VM stops and starts.

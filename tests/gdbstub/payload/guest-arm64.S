@@ -232,7 +232,10 @@ ticking:
         ldr     x3, =1000000
         udiv    x4, x4, x3
         str     x4, [x28, period - data]
-        msr     cntv_tval_el0, x4
+        mrs     x3, cntvct_el0
+        str     x3, [x28, began - data]
+        add     x3, x3, x4
+        msr     cntv_cval_el0, x3
         mov     x3, 1
         msr     cntv_ctl_el0, x3
         mov     x3, 0
@@ -331,18 +334,7 @@ synchronous:
         b       from_el1
         .balign 128
 irq:
-        msr     tpidr_el1, x13
-        msr     tpidr_el0, x14
-        mrs     x13, S3_0_C12_C12_0             // ICC_IAR1_EL1
-        ldr     x14, [x28, ticks - data]
-        add     x14, x14, 1
-        str     x14, [x28, ticks - data]
-        ldr     x14, [x28, period - data]
-        msr     cntv_tval_el0, x14
-        msr     S3_0_C12_C12_1, x13             // ICC_EOIR1_EL1
-        mrs     x13, tpidr_el1
-        mrs     x14, tpidr_el0
-        eret
+        b       from_timer
         .balign 128
         .space  0x100
         // From EL0
@@ -362,6 +354,36 @@ from_aarch32:
         msr     elr_el1, x12
         mov     x12, 5                          // EL1h
         msr     spsr_el1, x12
+        eret
+
+        // Counts the periods that are over, and the interrupts without one
+from_timer:
+        stp     x10, x11, [x28, saved - data]
+        stp     x12, x13, [x28, saved + 16 - data]
+        str     x14, [x28, saved + 32 - data]
+        mrs     x10, S3_0_C12_C12_0             // ICC_IAR1_EL1
+        mrs     x11, cntv_cval_el0
+        ldr     x12, [x28, period - data]
+        ldr     x13, [x28, ticks - data]
+        mov     x14, 1
+1:      stp     x13, x14, [x28, ticks - data]   // and is it one without?
+        isb
+        mrs     x14, cntvct_el0
+        cmp     x14, x11
+        b.lo    2f
+        add     x11, x11, x12
+        add     x13, x13, 1
+        mov     x14, 0
+        b       1b
+2:      ldp     x13, x14, [x28, none - data]
+        add     x14, x14, x13
+        str     x14, [x28, spurious - data]
+        msr     cntv_cval_el0, x11
+        isb
+        msr     S3_0_C12_C12_1, x10             // ICC_EOIR1_EL1
+        ldp     x10, x11, [x28, saved - data]
+        ldp     x12, x13, [x28, saved + 16 - data]
+        ldr     x14, [x28, saved + 32 - data]
         eret
 
 from_el1:
@@ -428,14 +450,18 @@ crowd_room:
 crowd_room_end:
 
         .section .data
-        .globl  data, counter, second_counter, late, ticks, buffer, buffer_end
+        .globl  data, counter, second_counter, late, ticks, spurious, period, began, buffer, buffer_end
         .balign 128
 data:   .quad   0, 0, 0, 0
 counter: .quad  0
 second_counter: .quad 0
 late:   .quad   0
 ticks:  .quad   0
+none:   .quad   0
+spurious: .quad 0
 period: .quad   0
+began:  .quad   0
+saved:  .quad   0, 0, 0, 0, 0
         .balign 128
 buffer: .space  16384
 buffer_end:
