@@ -108,7 +108,8 @@ ARM64 = Architecture(
     modules=("virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev",
              "virtio_pci", "failover", "net_failover", "virtio_net"),
     hosts={"arm64": (*ARM64_HOST, "max,pauth-impdef=on"),
-           "cortex-a76": (*ARM64_HOST, "cortex-a76")},
+           "cortex-a76": (*ARM64_HOST, "cortex-a76"),
+           "cortex-a57": (*ARM64_HOST, "cortex-a57")},          # without VHE
     machine="virt,gic-version=3", cpu=("-cpu", "host"), uart="-serial chardev:con")
 # The names of all hosts
 HOSTS = {host: arch for arch in (PPC64, ARM64) for host in arch.hosts}
