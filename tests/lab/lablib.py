@@ -86,7 +86,8 @@ class Architecture:
     tools: str                          # prefix of the binutils and gcc
     assembler: tuple[str, ...]          # its options
     syscalls: str                       # a program
-    console: str                        # Linux's name for it
+    console: str                        # L1's name for it
+    l2_console: tuple[str, str]         # Linux' in L2: its name, QEMU's options
     modules: tuple[str, ...]            # L1's, where they are not built in
     hosts: dict[str, tuple[str, ...]]   # L0's options by the name of a host
     machine: str                        # L2's
@@ -100,7 +101,8 @@ PPC64 = Architecture(
     assembler=("-mlittle", "-a64", "-mpower9"), syscalls=PPC64_SYSCALLS, console="hvc0",
     modules=("failover", "net_failover", "virtio_net", "kvm", "kvm-hv"),
     hosts={name: ("-M", name, "-vga", "none") for name in ("powernv9", "powernv10")},
-    machine=L2_MACHINE, cpu=(), uart="-device spapr-vty,chardev=con", firmware="vof.bin")
+    machine=L2_MACHINE, cpu=(), uart="-device spapr-vty,chardev=con", firmware="vof.bin",
+    l2_console=("hvc0", "-device spapr-vty,chardev=con"))
 ARM64_HOST = ("-M", "virt,virtualization=on,gic-version=3", "-cpu")
 ARM64 = Architecture(
     name="arm64", qemu="qemu-system-aarch64", tools="aarch64-linux-gnu-",
@@ -110,7 +112,11 @@ ARM64 = Architecture(
     hosts={"arm64": (*ARM64_HOST, "max,pauth-impdef=on"),
            "cortex-a76": (*ARM64_HOST, "cortex-a76"),
            "cortex-a57": (*ARM64_HOST, "cortex-a57")},          # without VHE
-    machine="virt,gic-version=3", cpu=("-cpu", "host"), uart="-serial chardev:con")
+    machine="virt,gic-version=3", cpu=("-cpu", "host"), uart="-serial chardev:con",
+    # Of the UART each character costs 6 ms: two exits, and a packet to the log.
+    # Each ioeventfd costs two system calls at each stop of the guest, and as many to go on.
+    l2_console=("hvc0", "-device virtio-serial-pci,max_ports=1,ioeventfd=off "
+                        "-device virtconsole,chardev=con"))
 # The names of all hosts
 HOSTS = {host: arch for arch in (PPC64, ARM64) for host in arch.hosts}
 # Debian's QEMU 10.0 as powernv10 aborts in one boot of many: xive_source_esb_trigger:
@@ -443,6 +449,7 @@ def l2_initramfs(kernel: KernelPackage, cache: Path, run: tuple[str, ...] = (),
     busybox = kernel.busybox.read_bytes()
     init = L2_INIT.replace("/bin/syscalls &", "\n".join(run)) if run else L2_INIT
     programs = sorted((HERE / "linux").glob("*.c")) if run else []
+    sources = sorted((HERE / "linux").glob("*.[ch]")) if run else []
 
     def make() -> bytes:
         obj, exe = cache / "syscalls.o", cache / "syscalls"
@@ -459,7 +466,7 @@ def l2_initramfs(kernel: KernelPackage, cache: Path, run: tuple[str, ...] = (),
     cache.mkdir(parents=True, exist_ok=True)
     return _cached(cache, "l2-initramfs",
                    (busybox, init.encode(), arch.syscalls.encode(),
-                    *(source.read_bytes() for source in programs)), make)
+                    *(source.read_bytes() for source in sources)), make)
 
 
 def l2_program(source: Path, cache: Path, tools: str = PPC64.tools) -> Path:
@@ -473,7 +480,9 @@ def l2_program(source: Path, cache: Path, tools: str = PPC64.tools) -> Path:
         finally:
             exe.unlink(missing_ok=True)
 
-    return _cached(cache, source.stem, (source.read_bytes(),), make)
+    headers = sorted(source.parent.glob(f"{source.stem}_*.h"))
+    return _cached(cache, source.stem, (tools.encode(), *(path.read_bytes() for path in
+                                                          [source, *headers])), make)
 
 
 def stripped(binary: Path, cache: Path, tools: str = PPC64.tools) -> Path:
@@ -744,6 +753,7 @@ class Lab:
         kind = config.payload.name if config.payload else "Linux"
         with self.progress.phase(f"L2 files ({config.qemu.name})"):
             arch = self.arch
+            uart = arch.uart
             qemu = self.push(stripped(config.qemu, self.cache, arch.tools), executable=True)
             bios = (["-bios", self.push(self.config.pc_bios / arch.firmware)]
                     if arch.firmware else [])
@@ -752,8 +762,9 @@ class Lab:
             else:
                 initrd = l2_initramfs(self.kernel, self.cache, config.run, arch)
                 kernel = stripped(self.kernel.vmlinux, self.cache, arch.tools)
+                console, uart = arch.l2_console
                 boot = ["-kernel", self.push(kernel), "-initrd", self.push(initrd),
-                        "-append", f"console={arch.console} rdinit=/init {config.append}".strip()]
+                        "-append", f"console={console} rdinit=/init {config.append}".strip()]
         with self.progress.phase(f"L2 start ({kind})"):
             guest = L2(self, config, self._started)
             argv = [
@@ -762,7 +773,7 @@ class Lab:
                 "-m", config.memory, "-nographic", "-nodefaults", *bios,
                 "-chardev", f"socket,id=con,host={HOST_FROM_L1},"
                             f"port={guest.console_sink.port}",
-                *arch.uart.split(), *boot,
+                *uart.split(), *boot,
                 "-gdb", f"tcp::{L1_GDB_PORT + config.slot}",
                 *(["-S"] if config.stopped else []), *config.extra,
             ]
