@@ -2,9 +2,9 @@
 /*
  * load CPU: system calls for ever on one CPU, counted in four ways
  *
- * A register, a doubleword, a doubleword by ldarx/stdcx. and a floating-point
- * register count the same system calls: an instruction that was lost, or run
- * twice, shows as a difference.
+ * A register, a doubleword, a doubleword by load-reserve and store-conditional
+ * and a floating-point register count the same system calls: an instruction
+ * that was lost, or run twice, shows as a difference.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -43,6 +43,7 @@ int main(int argc, char **argv)
     for (;;) {
         long left = ROUND, result = 0;
 
+#if defined(__powerpc64__)
         asm volatile(
             "1: addi  %[reg], %[reg], 1\n"
             "   ld    3, 0(%[mem])\n"
@@ -67,6 +68,30 @@ int main(int argc, char **argv)
               [parent] "b" (parent)
             : "r0", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12",
               "cr0", "cr1", "cr5", "cr6", "cr7", "ctr", "xer", "memory");
+#elif defined(__aarch64__)
+        asm volatile(
+            "1: add   %[reg], %[reg], 1\n"
+            "   ldr   x3, [%[mem]]\n"
+            "   add   x3, x3, 1\n"
+            "   str   x3, [%[mem]]\n"
+            "2: ldxr  x3, [%[at]]\n"
+            "   add   x3, x3, 1\n"
+            "   stxr  w4, x3, [%[at]]\n"
+            "   cbnz  w4, 2b\n"
+            "   fadd  %d[fpr], %d[fpr], %d[one]\n"
+            "   mov   x8, 173\n"                            /* getppid */
+            "   svc   0\n"
+            "   cmp   x0, %[parent]\n"
+            "   b.eq  3f\n"
+            "   add   %[result], %[result], 1\n"
+            "3: subs  %[left], %[left], 1\n"
+            "   b.ne  1b\n"
+            : [reg] "+r" (in_register), [fpr] "+w" (in_fpr), [left] "+r" (left),
+              [result] "+r" (result)
+            : [mem] "r" (&in_memory), [at] "r" (&atomic), [one] "w" (one),
+              [parent] "r" (parent)
+            : "x0", "x3", "x4", "x8", "cc", "memory");
+#endif
         if (result || in_memory != in_register || atomic != in_register ||
             in_fpr != (double)in_register) {
             printf("load %d WRONG: register %ld memory %ld atomic %ld fpr %.0f "

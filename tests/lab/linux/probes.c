@@ -2,11 +2,15 @@
 /*
  * probes SYMBOL+OFFSET CPUS: kprobes and uprobes, counted
  *
- * Three probe events of tracefs, each at an instruction that is run a known
- * number of times: one of umask(2)'s in the kernel (SYMBOL+OFFSET; the kernel
- * emulates it), one of read_purr(), which runs in an interrupt handler on the
- * CPU whose sysfs file is read, and one of our own.  The last two the kernel
- * can't emulate: it single-steps them by MSR[SE].
+ * Probe events of tracefs, each at an instruction that is run a known number of
+ * times: one of umask(2)'s in the kernel (SYMBOL+OFFSET), one of our own and, on
+ * POWER, one of read_purr(), which runs in an interrupt handler on the CPU whose
+ * sysfs file is read.
+ *
+ * On POWER the kernel emulates the first, and single-steps the others by
+ * MSR[SE].  arm64's runs the first out of line with a brk behind it, and
+ * emulates ours: it would step all but a branch or the like by the processor's
+ * software step, which a debugger outside may take away.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -24,6 +28,9 @@ extern char __ehdr_start[];
 void probed(void);
 extern char probed_insn[];
 
+#if defined(__powerpc64__)
+#define IN_IRQ "read_purr+8"
+#define IRQ_FILE "purr"
 asm("   .pushsection .text\n"
     "   .globl probed, probed_insn\n"
     "probed:\n"
@@ -32,6 +39,17 @@ asm("   .pushsection .text\n"
     "   mftb 3\n"
     "   blr\n"
     "   .popsection\n");
+#elif defined(__aarch64__)
+asm("   .pushsection .text\n"
+    "   .globl probed, probed_insn\n"
+    "probed:\n"
+    "   mov x0, 1\n"
+    "probed_insn:\n"
+    "   cbnz x0, 1f\n"
+    "   udf 0\n"
+    "1: ret\n"
+    "   .popsection\n");
+#endif
 
 static void put(const char *file, const char *text)
 {
@@ -67,6 +85,23 @@ static long counted(const char *profile, const char *event)
     return found;
 }
 
+/* Have the probed interrupt handler run there */
+static void interrupt(int cpu)
+{
+#ifdef IN_IRQ
+    char text[256];
+    int fd;
+
+    snprintf(text, sizeof(text), "/sys/devices/system/cpu/cpu%d/" IRQ_FILE, cpu);
+    fd = open(text, O_RDONLY);
+    if (fd < 0 || read(fd, text, sizeof(text)) <= 0) {
+        printf("probes FAILED: %s: %m\n", text);
+        exit(1);
+    }
+    close(fd);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     int cpus = argc > 2 ? atoi(argv[2]) : 1;
@@ -77,10 +112,14 @@ int main(int argc, char **argv)
     mkdir("/sys", 0755);
     mount("sys", "/sys", "sysfs", 0, NULL);
     mount("tracefs", TRACING, "tracefs", 0, NULL);
+#if defined(__powerpc64__)
     put("/proc/sys/debug/kprobes-optimization", "0");
+#endif
     snprintf(text, sizeof(text), "p:inkernel %s\n", argv[1]);
     put(TRACING "kprobe_events", text);
-    put(TRACING "kprobe_events", "p:inirq read_purr+8\n");
+#ifdef IN_IRQ
+    put(TRACING "kprobe_events", "p:inirq " IN_IRQ "\n");
+#endif
     snprintf(text, sizeof(text), "p:inuser /bin/probes:0x%lx\n",
              (unsigned long)(probed_insn - __ehdr_start));
     put(TRACING "uprobe_events", text);
@@ -91,20 +130,16 @@ int main(int argc, char **argv)
         long kernel, irq, user;
 
         for (int i = 0; i < CALLS; i++, calls++) {
-            int fd;
-
-            snprintf(text, sizeof(text), "/sys/devices/system/cpu/cpu%d/purr", i % cpus);
-            fd = open(text, O_RDONLY);
-            if (fd < 0 || read(fd, text, sizeof(text)) <= 0) {
-                printf("probes FAILED: purr: %m\n");
-                return 1;
-            }
-            close(fd);
+            interrupt(i % cpus);
             umask(022);
             probed();
         }
         kernel = counted(TRACING "kprobe_profile", "inkernel");
+#ifdef IN_IRQ
         irq = counted(TRACING "kprobe_profile", "inirq");
+#else
+        irq = calls;
+#endif
         user = counted(TRACING "uprobe_profile", "inuser");
         printf("probes round %d calls %ld kernel %ld irq %ld user %ld %s\n", round, calls,
                kernel, irq, user,
