@@ -28,16 +28,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "payload")]
 
-from lablib import (L2, Children, KernelPackage, L2Config, Lab,  # noqa: E402
-                    LabConfig, LabError, Progress, Watchdog, tail)
+from lablib import (HOSTS, L2, Children, L2Config, Lab, LabConfig,  # noqa: E402
+                    LabError, Progress, Watchdog, tail)
+from linuxguest import LINUX, Linux                                         # noqa: E402
 from rsp import Gdb, RspError, RspTimeout, Stop                             # noqa: E402
 
 LIMIT = 30.0                    # seconds for any answer, and for any progress
-PR, SE = 1 << 14, 1 << 10
-PTRACE_RUN = ("/bin/ptrace &",)
-PROBES_RUN = ("/bin/probes sys_umask+8 $(/bin/busybox nproc) &",)
-HOT = ("sys_getppid", "do_sched_yield", "hrtimer_interrupt", "timer_interrupt",
-       "system_call_exception", "timerfd_read_iter", "update_process_times")
 COUNTER = re.compile(r"^(tick|ptrace round|probes round|load \d+ n|timer \d+ n) (\d+)")
 TROUBLE = re.compile(r"Oops|BUG:|Kernel panic|WARNING: CPU|Call Trace|segfault|unhandled "
                      r"(signal|trap)|Unable to handle|WRONG|FAILED|list_\w+ corruption")
@@ -52,6 +48,16 @@ def load_run(cpus: int) -> tuple[str, ...]:
     """Lines of init: load on every CPU.  The lab's host has two processors."""
     period = 1000 if cpus <= 2 else 4000
     return tuple(f"/bin/load {cpu} & /bin/timer {cpu} {period} &" for cpu in range(cpus))
+
+
+def linux_of(lab: Lab) -> Linux:
+    return LINUX[lab.arch.name](lab.kernel.vmlinux, lab.arch.tools)
+
+
+def own_debugger(lab: Lab, cpu: int | None = None) -> tuple[str, ...]:
+    """Lines of init: a debugger of the guest's own, of one CPU or all, and probes."""
+    on = "" if cpu is None else f"/bin/busybox taskset {1 << cpu:x} "
+    return (f"{on}/bin/ptrace &",) + linux_of(lab).probes
 
 
 class Trouble(AssertionError):
@@ -132,49 +138,6 @@ class Console:
         return [found[1] for line in self.lines if (found := re.match(pattern, line))]
 
 
-def symbols(kernel: KernelPackage, names: Iterable[str],
-            tools: str = "powerpc64le-linux-gnu-") -> dict[str, int]:
-    """Addresses of kernel functions, those of `names` that there are."""
-    out = subprocess.run([f"{tools}nm", kernel.vmlinux], capture_output=True, text=True,
-                         check=True).stdout
-    found = {}
-    wanted = set(names)
-    for line in out.splitlines():
-        address, _, name = line.split(" ", 2) if line[:1] != " " else ("", "", "")
-        if name in wanted:
-            found[name] = int(address, 16)
-    return found
-
-
-def successors(word: int, pc: int, regs: dict[str, int]) -> set[int] | None:
-    """Where an instruction may go, or None: too many to say (rfid, l*arx)."""
-    opcode, extended = word >> 26, word >> 1 & 0x3ff
-    aa = 0 if word & 2 else pc
-    if opcode == 18:
-        return {(aa + (word & 0x3fffffc) - ((word & 0x2000000) << 1)) & (1 << 64) - 1}
-    if opcode == 16:
-        return {pc + 4, (aa + (word & 0xfffc) - ((word & 0x8000) << 1)) & (1 << 64) - 1}
-    if opcode == 19 and extended in (16, 528, 560):
-        to = {16: "lr", 528: "ctr", 560: "tar"}[extended]
-        return {pc + 4, regs[to] & ~3} if to in regs else None
-    if opcode == 17 or opcode == 19 and extended in (18, 82, 274):
-        return None
-    if opcode == 31 and extended in (20, 52, 84, 116, 276):
-        return None
-    return {pc + 8} if opcode == 1 else {pc + 4}
-
-
-def vector(pc: int) -> int | None:
-    """The interrupt vector at this address, if it is one."""
-    offset = pc & 0xfff
-    if pc & ~0xfff in (0, 0xc000000000004000) and 0x100 <= offset < 0x1000:
-        return offset
-    return 0x3000 if pc == 0xc000000000003000 else None
-
-
-ASYNCHRONOUS = {0x500, 0x900, 0x980, 0xa00, 0xe60, 0xe80, 0xea0, 0xf00}
-
-
 def thread_number(name: str) -> int:
     """1 of p1.1, p01.01 or 01."""
     return int(name.rpartition(".")[2], 16)
@@ -186,10 +149,12 @@ class Session:
     def __init__(self, guest: L2, console: Console) -> None:
         self.guest = guest
         self.console = console
+        self.arch = linux_of(guest.lab)
         self.counts: collections.Counter[str] = collections.Counter()
         self.unexpected: list[str] = []
         self.slowest = 0.0
         self.attach()
+        self.arch.attached(self)
 
     def attach(self) -> None:
         self.gdb = Gdb.connect(self.guest.gdb_port, timeout=LIMIT)
@@ -208,12 +173,12 @@ class Session:
         return {thread: self.pc(thread) for thread in self.threads}
 
     def word(self, regs: dict[str, int]) -> int | None:
-        """The selected vCPU's instruction; RTAS is big-endian."""
-        try:
-            code = self.gdb.read_memory(regs["pc"], 4)
-        except RspError:
-            return None
-        return int.from_bytes(code, "little" if regs["msr"] & 1 else "big")
+        """The selected vCPU's instruction."""
+        return self.arch.word(self, regs)
+
+    def symbol(self, name: str) -> int:
+        """Where that kernel function begins for all callers."""
+        return self.arch.entry(self, self.arch.symbols(self, [name])[name])
 
     def physical(self, address: int, length: int) -> bytes:
         """Memory by guest physical address, whatever the vCPU's mode."""
@@ -226,16 +191,33 @@ class Session:
         finally:
             gdb.text("Qqemu.PhyMemMode:0")
 
-    def memory(self, functions: Iterable[int]) -> dict[int, bytes]:
-        """The vectors and the beginnings of functions."""
-        places = [(0x100, 0x1f00), (0x3000, 0x100), (0x4000, 0x2000)]
-        places += [(at & 0x0fffffffffffffff, 64) for at in functions]
-        return {at: self.physical(at, length) for at, length in places}
+    def insert(self, address: int, kind: int = 0) -> None:
+        """A breakpoint in the kernel, which not every vCPU may see: they may have to run."""
+        for _ in range(100):
+            if self.anywhere(self.gdb.insert, address, kind):
+                return
+            self.run_for(0.002)
+        raise AssertionError(f"no breakpoint can be set at {address:#x}")
 
-    def entry(self, address: int) -> int:
-        """Where a function begins for all callers: some skip two instructions."""
-        code = self.physical(address & 0x0fffffffffffffff, 4)
-        return address + (8 if int.from_bytes(code, "little") >> 16 == 0x3c4c else 0)
+    def remove(self, address: int, kind: int = 0) -> None:
+        for _ in range(100):
+            if self.anywhere(self.gdb.remove, address, kind):
+                return
+            self.run_for(0.002)
+        raise AssertionError(f"the breakpoint at {address:#x} can't be removed")
+
+    def anywhere(self, action: Callable[[int, int], None], address: int, kind: int) -> bool:
+        """With any vCPU selected; the one that was first."""
+        for turn, name in enumerate(["", *self.threads.values()]):
+            if turn:
+                self.gdb.select(name)
+            try:
+                action(address, kind)
+            except RspError:
+                self.counts["breakpoint out of sight"] += 1
+            else:
+                return True
+        return False
 
     # Running
 
@@ -255,7 +237,7 @@ class Session:
             self.gdb.link.sock.sendall(b"\x03")
             said.append(self.gdb.wait(10).raw)
             for thread in self.threads:
-                regs = self.regs(thread, "pc", "msr", "lr", "srr0", "srr1")
+                regs = self.regs(thread, *self.arch.names, *self.arch.told)
                 word = self.word(regs)
                 said.append(f"vCPU {thread} "
                             f"({'unreadable' if word is None else f'{word:08x}'}) " +
@@ -289,7 +271,7 @@ class Session:
         """
         name = self.threads[thread]
         if check:
-            before = self.regs(thread, "pc", "msr", "lr", "ctr")
+            before = self.regs(thread, *self.arch.names)
             word = self.word(before)
         self.gdb.resume(f"vCont;s:{name};c" if others else f"vCont;s:{name}")
         stop = self.wait()
@@ -298,30 +280,33 @@ class Session:
             raise AssertionError(f"step of {name}: {stop.raw}")
         if not check:
             return 0
-        after = self.pc(thread)
+        after = self.regs(thread, *self.arch.names)
         self.check_step(thread, before, word, after)
-        return after
+        return after["pc"]
 
     def check_step(self, thread: int, before: dict[str, int], word: int | None,
-                   after: int) -> None:
+                   after: dict[str, int]) -> None:
         """A step's successor; what it may be besides is counted."""
-        pc = before["pc"]
-        trap = vector(after)
+        pc, to = before["pc"], after["pc"]
+        shown = f"{word:#010x}" if word is not None else "unreadable"
+        trap = self.arch.vector(to)
         if word is not None:
-            allowed = successors(word, pc, before)
-            if allowed is None or after in allowed:
-                if allowed is not None or after != pc:
+            left = self.arch.left_behind(self, thread, word, before, after)
+            if left and to != pc:
+                raise AssertionError(f"step of vCPU {thread}: {pc:#x} ({shown}) -> {to:#x}: "
+                                     f"{left}")
+            allowed = self.arch.successors(word, before)
+            if allowed is None or to in allowed:
+                if allowed is not None or to != pc:
                     return
-        if after == pc:
+        if to == pc:
             self.counts["stayed"] += 1          # ceded
             return
         if trap is None:
-            shown = f"{word:#010x}" if word is not None else "unreadable"
-            raise AssertionError(f"step of vCPU {thread}: {pc:#x} ({shown}) -> {after:#x}")
-        if trap in ASYNCHRONOUS:
+            raise AssertionError(f"step of vCPU {thread}: {pc:#x} ({shown}) -> {to:#x}")
+        if self.arch.asynchronous(trap):
             self.counts[f"into {trap:#x}"] += 1
-            self.unexpected.append(f"vCPU {thread}: {pc:#x} msr {before['msr']:#x} -> "
-                                   f"{after:#x}")
+            self.unexpected.append(f"vCPU {thread}: {pc:#x} ({shown}) -> {to:#x}")
 
     def hit(self, address: int, stop: Stop) -> int:
         """The vCPU that has hit the breakpoint at `address`."""
@@ -340,7 +325,7 @@ class Session:
 class Soak:
     """Actions at random; the guest is stopped between them."""
 
-    def __init__(self, session: Session, kernel: KernelPackage, seed: int,
+    def __init__(self, session: Session, seed: int,
                  steps: bool = True, without: str = "") -> None:
         self.session = session
         self.actions = {action: weight for action, weight in self.WEIGHTS
@@ -350,9 +335,10 @@ class Soak:
         self.steps = steps
         self.action = "begin"
         self.number = 0
-        self.functions = {name: session.entry(at)
-                          for name, at in sorted(symbols(kernel, HOT).items())}
-        self.memory = session.memory(self.functions.values())
+        arch = session.arch
+        self.functions = {name: arch.entry(session, at)
+                          for name, at in sorted(arch.symbols(session, arch.hot).items())}
+        self.text = arch.kernel_text(session, self.functions.values())
         session.console.stalled.clear()         # what booting cost
 
     def any_thread(self) -> int:
@@ -403,7 +389,7 @@ class Soak:
         address = self.functions[name]
         over = self.random.randint(0, 4)
         self.action = f"breakpoint at {name}, {over} times over"
-        s.gdb.insert(address)
+        s.insert(address)
         s.counts["breakpoints"] += 1
         try:
             for turn in range(over + 1):
@@ -411,14 +397,14 @@ class Soak:
                 s.counts["continues"] += 1
                 thread = s.hit(address, s.wait())
                 if turn < over:
-                    s.gdb.remove(address)
+                    s.remove(address)
                     if self.steps:
                         s.step(thread, others=False)
                     else:
                         s.run_for(0)
-                    s.gdb.insert(address)
+                    s.insert(address)
         finally:
-            s.gdb.remove(address)
+            s.remove(address)
 
     def do_breakpoint_and_steps(self) -> None:
         """A vCPU stepped while the others may hit a breakpoint"""
@@ -431,12 +417,12 @@ class Soak:
             if s.pc(thread) == address or not self.steps:
                 s.run_for(0.001)
                 continue
-            s.gdb.insert(address)
+            s.insert(address)
             try:
                 s.gdb.resume(f"vCont;s:{s.threads[thread]};c")
                 stop = s.wait()
             finally:
-                s.gdb.remove(address)
+                s.remove(address)
             s.counts["steps"] += 1
             if thread_number(stop.thread) != thread:
                 s.hit(address, stop)
@@ -448,13 +434,10 @@ class Soak:
         s = self.session
         thread = self.any_thread()
         self.action = f"looking at {thread}"
-        msr = s.regs(thread, "msr", "srr1", "pc")
+        s.arch.look(s, thread)
         s.gdb.read()
         s.gdb.monitor("info registers", LIMIT)
         s.counts["looks"] += 1
-        if msr["msr"] & SE and not msr["msr"] & PR:
-            # The guest's own kprobes run with EE off and out of line
-            s.counts["SE in the kernel"] += 1
 
     def do_detach(self) -> None:
         """Detach, or die, and attach again"""
@@ -483,8 +466,8 @@ class Soak:
         s.wait()
 
     def check_memory(self) -> None:
-        now = self.session.memory(self.functions.values())
-        for at, data in self.memory.items():
+        now = self.session.arch.kernel_text(self.session, self.functions.values())
+        for at, data in self.text.items():
             if now[at] != data:
                 first = next(i for i, (a, b) in enumerate(zip(now[at], data)) if a != b) & ~3
                 raise AssertionError(
@@ -547,7 +530,7 @@ def main(argv: list[str]) -> int:
     add("--seconds", type=float, default=60)
     add("--seed", type=int, default=1)
     add("--cpus", type=int, default=4)
-    add("--machine", choices=["powernv9", "powernv10"], default="powernv9")
+    add("--machine", choices=HOSTS, default="powernv9")
     add("--no-steps", action="store_true")
     add("--without", default="", help="actions to leave out, as two,detach")
     add("--trace", action="store_true", help="trace the steps to the guest's QEMU log")
@@ -562,11 +545,11 @@ def main(argv: list[str]) -> int:
             guest = lab.start_l2(L2Config(
                 qemu=options.qemu, cpus=options.cpus, stopped=False,
                 extra=["-trace", "kvm_step*"] if options.trace else [],
-                run=load_run(options.cpus) + PTRACE_RUN + PROBES_RUN))
+                run=linux_of(lab).init + load_run(options.cpus) + own_debugger(lab)))
             guest.wait_console(r"tick 3\b", 180)
             console = Console(guest.console)
             console.progress()
-            soak = Soak(Session(guest, console), lab.kernel, options.seed,
+            soak = Soak(Session(guest, console), options.seed,
                         steps=not options.no_steps, without=options.without)
             soak.run(options.seconds, lambda line: print(line, flush=True))
             soak.session.detach()
@@ -575,7 +558,9 @@ def main(argv: list[str]) -> int:
             print(soak.ticks())
             for line in console.stalled + soak.session.unexpected[:10]:
                 print(f"  {line}")
-            check_hashes(console)
+            arch = soak.session.arch
+            print(f"ptrace: {check_hashes(console, arch)} rounds, all the same; besides "
+                  f"{len(console.values(arch.disturbed))} that were disturbed")
     except (AssertionError, RspError, LabError, OSError, subprocess.SubprocessError) as err:
         if soak:
             print(soak.figures())
@@ -594,9 +579,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def check_hashes(console: Console, least: int = 2) -> int:
-    """The guest's own debugger has seen the same in all rounds; how many."""
-    hashes = console.values(r"ptrace round \d+ (hash \S+ steps \d+ blocks \d+)")
+def check_hashes(console: Console, arch: Linux, least: int = 2) -> int:
+    """The guest's own debugger has seen the same in all sound rounds; how many."""
+    hashes = console.values(arch.sound)
     if len(set(hashes)) > 1 or len(hashes) < least:
         raise AssertionError(f"ptrace: {len(hashes)} rounds, {sorted(set(hashes))}")
     return len(hashes)
