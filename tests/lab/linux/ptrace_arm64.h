@@ -183,16 +183,24 @@ static int64_t field(uint32_t word, int low, int bits)
     return (int64_t)((uint64_t)word << (64 - low - bits)) >> (64 - bits) << 2;
 }
 
-/* May a step have led from the one to the other? */
+/* Has a step led from the one to the other?  Of conditions there are eq and ne. */
 static int follows(const Regs *from, uint64_t pc)
 {
     uint32_t word = *(uint32_t *)from->pc;
+    uint64_t value;
+    int taken;
 
     if ((word & 0x7c000000) == 0x14000000) {                            /* b, bl */
         return pc == from->pc + field(word, 0, 26);
     }
-    if ((word & 0xff000010) == 0x54000000 || (word & 0x7e000000) == 0x34000000) {
-        return pc == from->pc + 4 || pc == from->pc + field(word, 5, 19);
+    if ((word & 0xff000010) == 0x54000000) {                            /* b.eq, b.ne */
+        taken = (word & 1) != (from->pstate >> 30 & 1);
+        return pc == from->pc + (taken ? field(word, 5, 19) : 4);
+    }
+    if ((word & 0x7e000000) == 0x34000000) {                            /* cbz, cbnz */
+        value = from->regs[word & 31];
+        taken = (word >> 24 & 1) == ((word >> 31 ? value : (uint32_t)value) != 0);
+        return pc == from->pc + (taken ? field(word, 5, 19) : 4);
     }
     if (word == 0xd65f03c0) {                                           /* ret */
         return pc == from->regs[30];
