@@ -281,7 +281,7 @@ static bool plan_sequence(CPUState *cs, ArmStep *step, uint64_t pstate,
         why = "too few hardware breakpoints are free";
     }
     if (why) {
-        if (step->warned != step->pc) {
+        if (step->warned != step->pc && arm_step_has_store(words, nr)) {
             warn_report("CPU %d: what follows the load-exclusive at 0x%" PRIx64
                         " is stepped one by one, and its store will fail: %s",
                         cs->cpu_index, step->pc, why);
@@ -458,7 +458,7 @@ static void take_back(CPUState *cs, ArmStep *step, uint64_t pstate)
 /* The instruction has run, or raised an exception: take back what it got */
 static void settle(CPUState *cs, ArmStep *step)
 {
-    uint64_t pc, pstate, spsr;
+    uint64_t pc, pstate, spsr, drop;
 
     step->armed = false;
     if (kvm_arm_regs_read(cs, KVM_ARM_PC, &pc) ||
@@ -468,11 +468,13 @@ static void settle(CPUState *cs, ArmStep *step)
         return;
     }
     if (took_exception(cs, step, pc, pstate)) {
-        /* PSTATE.SS is 1 there if the instruction has not completed */
-        if (!kvm_arm_regs_read(cs, KVM_ARM_SPSR_EL1, &spsr) &&
-            spsr & (step->held | PSTATE_SS)) {
-            kvm_arm_regs_write(cs, KVM_ARM_SPSR_EL1,
-                               spsr & ~(step->held | PSTATE_SS));
+        /*
+         * PSTATE.SS is 1 there if the instruction has not completed; so it
+         * would be if the guest itself was stepping it.
+         */
+        drop = step->held | (step->ss ? 0 : PSTATE_SS);
+        if (!kvm_arm_regs_read(cs, KVM_ARM_SPSR_EL1, &spsr) && spsr & drop) {
+            kvm_arm_regs_write(cs, KVM_ARM_SPSR_EL1, spsr & ~drop);
         }
         return;
     }

@@ -63,6 +63,19 @@ static const char *look_at(const ArmStepInsn *insn, uint64_t addr,
     }
 }
 
+bool arm_step_has_store(const uint32_t *words, unsigned nr)
+{
+    ArmStepInsn insn;
+
+    for (unsigned i = 1; i < MIN(nr, ARM_STEP_SEQUENCE_MAX + 1); i++) {
+        arm_step_decode(words[i], &insn);
+        if (insn.cls == ARM_STEP_STXR) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *arm_step_find_sequence(const uint32_t *words, unsigned nr,
                                    uint64_t pc, ArmStepSequence *seq)
 {

@@ -45,6 +45,15 @@ const char *arm_step_find_sequence(const uint32_t *words, unsigned nr,
                                    uint64_t pc, ArmStepSequence *seq);
 
 /**
+ * arm_step_has_store() - is there any store-exclusive in these words?
+ * @words: as for arm_step_find_sequence()
+ *
+ * If not, the load-exclusive is likely to be there for the event that another
+ * processor's store to its address is (wfe), and nothing is lost by stepping.
+ */
+bool arm_step_has_store(const uint32_t *words, unsigned nr);
+
+/**
  * arm_step_is_end() - is the sequence left at @addr?
  */
 bool arm_step_is_end(const ArmStepSequence *seq, uint64_t addr);

@@ -65,6 +65,7 @@ static const Case cases[] = {
     { { LDXR, SVC, STXR }, 3, -1, {}, "may end it" },
     { { LDXR, CLREX, STXR }, 3, -1, {}, "may end it" },
     { { LDXR, WFE, STXR }, 3, -1, {}, "may end it" },
+    { { LDXR, BNE(2), WFE, RET }, 4, -1, {}, "may end it" },
 };
 
 static void test_sequence(void)
@@ -90,6 +91,16 @@ static void test_sequence(void)
         }
         g_assert_cmpuint(seq.nr_ends, ==, nr);
     }
+}
+
+static void test_has_store(void)
+{
+    const uint32_t with[] = { LDXR, WFE, ADD, STXP };
+    const uint32_t without[] = { STXR, BNE(2), WFE, RET };
+
+    g_assert_true(arm_step_has_store(with, 4));
+    g_assert_false(arm_step_has_store(with, 3));
+    g_assert_false(arm_step_has_store(without, 4));
 }
 
 #define VBAR    0xffff800010010000ull
@@ -161,6 +172,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/arm/step-plan/sequence", test_sequence);
+    g_test_add_func("/arm/step-plan/has-store", test_has_store);
     g_test_add_func("/arm/step-plan/places", test_places);
     g_test_add_func("/arm/step-plan/strip", test_strip);
     return g_test_run();
