@@ -9,9 +9,9 @@ A target is HOST:PORT or :PORT of a gdbstub that waits at its first instruction,
 started around us (LAB_GDB_PORT).  Both run to the payload's symbol `begin`,
 then are stepped to `done`.
 
-After each step: all that `g` gives (GPRs, pc, MSR, CR, LR, CTR, XER).  SRR0, SRR1
-and SPRG0-3 now and then; everything else, and memory, at the end of each section
-of a generated guest, which stores it itself (`look`), at full speed.
+After each step: all that `g` gives (general registers, pc, the processor's state).  A
+few others now and then (`few` in rules*.py); everything else, and memory, at the end
+of each section of a generated guest, which stores it itself (`look`), at full speed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -27,124 +26,27 @@ from collections import Counter, deque
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 HERE = Path(__file__).resolve().parent
 STEPS = 100_000                 # more than any payload takes
 sys.path[:0] = [str(HERE), str(HERE / "payload")]
 
 from build import Image                                         # noqa: E402
-from lablib import (L2_MACHINE, Children, LabError,             # noqa: E402
-                    TcgReference, Watchdog)
+from cells import RULES, parse_cell                             # noqa: E402
+from generator import SECTIONS, AnyCell                         # noqa: E402
+from lablib import PPC64, Children, LabError, TcgReference, Watchdog    # noqa: E402
 from rsp import Gdb, Register, RspError                         # noqa: E402
-from stream import SECTIONS, Cell, build_stream                 # noqa: E402
-
-# Registers that are not compared, and why.
-EXCLUDED: dict[str, str] = {
-    **dict.fromkeys(("tb", "tbl", "tbu", "tbu40", "vtb"), "time base"),
-    **dict.fromkeys(("dec", "hdec"), "count down with time"),
-    **dict.fromkeys(("purr", "spurr", "ic"), "count cycles or instructions"),
-    "cfar": "TCG and KVM do not keep it over a stop",
-    **dict.fromkeys((f"{kind}{n}" for kind in ("pmc", "upmc", "spmc")
-                     for n in range(1, 7)), "performance counter"),
-    **dict.fromkeys(("mmcr0", "mmcr1", "mmcr2", "mmcra", "mmcrs", "mmcrc", "mmcrh",
-                     "siar", "sdar", "sier", "ummcr0", "ummcr1", "ummcr2", "ummcra",
-                     "usiar", "usdar", "usier"), "performance monitor"),
-    **dict.fromkeys(("pir", "pvr", "tir"), "names the processor"),
-    **dict.fromkeys(("lpcr", "lpidr", "hmer", "hmeer", "hrmor", "amor", "hfscr", "hid0",
-                     "ptcr", "pcr", "hsprg0", "hsprg1", "hsrr0", "hsrr1", "hdsisr",
-                     "hdar", "heir", "psscr", "ldbar", "asdr", "rpr", "tfmr", "trig1",
-                     "trig2", "tscr", "ttr", "wort", "rwmr", "pmsr", "pmcr", "sprc",
-                     "sprd", "dpdes"), "the hypervisor's, not the guest's"),
-    "hashpkeyr": "random at reset (POWER10)",
-    "vscr": "KVM_REG_PPC_VSCR reads 0 on a little-endian host; the guest uses mfvscr",
-    **dict.fromkeys(("ctrl", "uctrl"), "the run latch, which KVM drives"),
-    **dict.fromkeys(("ppr", "ppr32"), "thread priority, which TCG does not keep"),
-}
-
-# What a hypercall may change, and for how many steps the payload's `hcall` has
-# not yet set all of it again.
-HYPERCALL = 0x44000022
-VOLATILE = {"cr", "ctr", "xer", "srr0", "srr1"}
-VOLATILE_STEPS = 6
-
-# Looked at every few steps, as the stub has them from the same call as `g`.
-FEW = ("srr0", "srr1", "sprg0", "sprg1", "sprg2", "sprg3")
-
-# A step from a load-reserve ends behind its store-conditional (clause 6), which
-# the reference reaches in this many steps at most.
-LARX = {20, 52, 84, 116, 276}
-SEQUENCE = 24
+from rules import Rules                                         # noqa: E402
 
 # A store-conditional may fail for reasons of the host's, an interrupt of its own
-# for one: CR0[EQ] is 0 (Power ISA v3.1B Book II, 1.7.3.1).  The sequence is run
-# again from its load-reserve then, this often at most.
-STORED = 1 << 29
+# for one.  The sequence is run again from its load-reserve then, this often at most.
 LOST_AGAIN = 4
 TRAIL = 20                      # steps that are shown before one that differs
-
-HIGH = 0xc000000000000000
-VECTORS = {0x200: "machine check", 0x300: "data storage", 0x380: "data segment",
-           0x400: "instruction storage", 0x480: "instruction segment",
-           0x500: "external", 0x600: "alignment", 0x700: "program",
-           0x800: "FP unavailable", 0x900: "decrementer",
-           0xc00: "system call", 0xd00: "trace", 0xf20: "VMX unavailable",
-           0xf40: "VSX unavailable", 0xf60: "facility unavailable"}
-
-OTHERS_ROUNDS, OTHERS_WRONG, OTHERS_SIZE = 0x70, 0x78, 0x600    # as in stream.S
-
 
 def frame(packet: str) -> bytes:
     data = packet.encode()
     return b"$%b#%02x" % (data, sum(data) & 0xff)
-
-
-def classify(word: int) -> str:
-    """The class of an instruction, for counting; as coarse as the report."""
-    opcode, xo = word >> 26, word >> 1 & 0x3ff
-    if opcode == 1:
-        return "prefixed"
-    if opcode in (16, 18) or opcode == 19 and xo in (16, 528, 560):
-        return "branch"
-    if opcode == 17:
-        return {2: "sc", 0x22: "hypercall"}.get(word & 0x3f, "scv")
-    if opcode == 19:
-        return {18: "rfid", 82: "rfid", 150: "barrier"}.get(
-            xo, "integer" if word >> 1 & 0x1f == 2 else "cr")
-    if opcode in (2, 3) or opcode == 31 and xo & 0x1f == 4 and xo in (4, 68):
-        return "trap"
-    if opcode == 4:
-        return "integer" if word & 0x3f in (48, 49, 51) else "vmx"
-    if opcode in (59, 63) or opcode in range(48, 56):
-        return "fp"
-    if opcode in (57, 60, 61):
-        return "vsx"
-    if opcode in (46, 47):
-        return "multiple and string"
-    if opcode in range(32, 46) or opcode in (56, 58, 62):
-        return "load and store"
-    if opcode != 31:
-        return "integer" if opcode in (*range(7, 16), *range(20, 31)) else "illegal"
-    for name, codes in CLASSES_31.items():
-        if xo in codes:
-            return name
-    return "fp" if xo in (*range(535, 600, 32), 567, 599, 631, 663, 695, 727, 759, 855,
-                          887, 983) else "vsx" if xo & 0x1f in (12, 19, 13) else "integer"
-
-
-CLASSES_31: dict[str, set[int]] = {
-    "load-reserve": LARX,
-    "store-conditional": {150, 182, 214, 694, 726},
-    "msr": {83, 146, 178},
-    "spr": {339, 467},
-    "cr": {19, 144, 576},
-    "cache": {22, 54, 86, 246, 278, 982, 1014, 470},
-    "barrier": {598, 854},
-    "multiple and string": {533, 597, 661, 725},
-    "atomic memory operation": {582, 614, 710, 742},
-    "vmx": {6, 38, 7, 39, 71, 103, 135, 167, 199, 231, 359, 487},
-    "load and store": {21, 23, 53, 55, 87, 119, 149, 151, 181, 183, 215, 247, 279, 311, 341,
-                       343, 373, 375, 407, 439, 532, 534, 660, 662, 790, 918},
-}
 
 
 @dataclass
@@ -152,7 +54,7 @@ class Options:
     """How much is compared, and when."""
 
     max_steps: int = STEPS
-    every_few: int = 16
+    every_few: int | None = None        # None: as the rules have it
     every_full: int = 0
     every_memory: int = 500
     timeout: float = 20.0
@@ -174,6 +76,7 @@ class Result:
     divergences: int = 0
     seconds: float = 0.0
     looks: int = 0
+    rules: Rules | None = None
     done: bool = False          # came to the end
     early: int = 0              # see Options.fetches_early
     lost: int = 0               # reservations, see LOST_AGAIN
@@ -185,7 +88,7 @@ class Result:
     def classes(self) -> Counter[str]:
         found: Counter[str] = Counter()
         for word, count in self.words.items():
-            found[classify(word)] += count
+            found[self.rules.classify(word) if self.rules else "?"] += count
         return found
 
     def add(self, other: Result) -> None:
@@ -203,8 +106,9 @@ class Result:
         def listed(counts: Iterable[tuple[str, int]]) -> str:
             return ", ".join(f"{name} {count}" for name, count in counts)
 
+        names = self.rules.vectors if self.rules else {}
         return ["classes: " + listed(self.classes().most_common()),
-                "interrupts: " + listed((f"{VECTORS.get(v, 'vector')} {v:#x}", n)
+                "interrupts: " + listed((f"{names.get(v, 'vector')} {v:#x}", n)
                                         for v, n in sorted(self.vectors.items())),
                 "states: " + listed(self.modes.most_common())]
 
@@ -213,18 +117,20 @@ class Target:
     """A stub.  Requests are written together, and no reply is acked: the `$` of
     the next request is an ack, too ("Packet Acknowledgment")."""
 
-    def __init__(self, name: str, gdb: Gdb) -> None:
+    def __init__(self, name: str, gdb: Gdb, rules: Rules) -> None:
         self.name = name
         self.gdb = gdb
+        self.rules = rules
         self.buffer = b""
         self.running = False
         self.g = b""                            # as hexadecimal text
         self.apart: dict[str, bytes] = {}       # what `p` gave at the last step
         self.frames: dict[str, bytes] = {}
         self.step_frame = frame("vCont;s:p1.1" if "s" in gdb.vcont else "s")
-        place = {name: gdb.by_name[name].offset for name in ("pc", "msr")}
-        assert place["pc"] is not None and place["msr"] is not None
-        self.pc_at, self.msr_at = 2 * place["pc"], 2 * place["msr"]
+        pc, state = gdb.by_name["pc"].offset, gdb.by_name[rules.state].offset
+        assert pc is not None and state is not None
+        self.pc_at, self.state_at = 2 * pc, 2 * state
+        self.state_size = 2 * gdb.by_name[rules.state].size
 
     def write(self, packets: Iterable[str], step: bool = False) -> None:
         data = b""
@@ -276,52 +182,56 @@ class Target:
 
     def take(self, apart: list[Register], timeout: float) -> None:
         """The replies to g, and to a p for each of `apart`."""
-        self.g = self.read(timeout)
-        if len(self.g) < self.msr_at + 16:
+        self.g = self.rules.normal(self.read(timeout), self.state_at)
+        if len(self.g) < self.state_at + self.state_size:
             raise RspError(f"g: {self.g[:40]!r}")
         self.apart = {reg.name: self.read(timeout) for reg in apart}
 
-    def finish(self, packets: list[str], apart: list[Register], timeout: float) -> None:
-        """Wait for the end of a step, and read what `packets` ask for."""
-        self.stopped(timeout)
-        self.write(packets)
-        self.take(apart, timeout)
+    def ask(self, apart: list[Register], step: bool = False) -> None:
+        """For g, and for each of `apart`; its numbers may not be the same on both sides."""
+        self.write(["g", *(f"p{self.gdb.by_name[reg.name].number:x}" for reg in apart)], step)
 
-    def step(self, packets: list[str], apart: list[Register], timeout: float) -> None:
+    def finish(self, apart: list[Register], timeout: float) -> None:
+        """Wait for the end of a step, and read the registers."""
+        self.stopped(timeout)
+        self.fetch(apart, timeout)
+
+    def step(self, apart: list[Register], timeout: float) -> None:
         self.write([], step=True)
-        self.finish(packets, apart, timeout)
+        self.finish(apart, timeout)
 
     def fetch(self, apart: list[Register], timeout: float) -> None:
-        self.write(["g", *(f"p{reg.number:x}" for reg in apart)])
+        self.ask(apart)
         self.take(apart, timeout)
 
     @property
-    def little(self) -> bool:
-        """QEMU's registers come in the present byte order: see rsp.Gdb."""
-        return self.g[self.msr_at + 1:self.msr_at + 2] in b"13579bdf"
+    def order(self) -> Literal["little", "big"]:
+        return self.rules.byteorder(self.g[self.state_at:self.state_at + self.state_size])
 
-    def number(self, at: int) -> int:
-        raw = bytes.fromhex(self.g[at:at + 16].decode())
-        return int.from_bytes(raw, "little" if self.little else "big")
+    def number(self, at: int, size: int = 16) -> int:
+        return int.from_bytes(bytes.fromhex(self.g[at:at + size].decode()), self.order)
 
     @property
     def pc(self) -> int:
         return self.number(self.pc_at)
 
     @property
-    def msr(self) -> int:
-        return self.number(self.msr_at)
+    def state(self) -> int:
+        return self.number(self.state_at, self.state_size)
 
     def values(self) -> dict[str, int]:
-        order = "little" if self.little else "big"
         found = {name: bytes.fromhex(raw.decode()) if raw[:1] != b"E" else raw
                  for name, raw in self.apart.items()}
         for reg in self.gdb.registers:
             if reg.offset is not None:
                 found[reg.name] = bytes.fromhex(
                     self.g[2 * reg.offset:2 * (reg.offset + reg.size)].decode())
-        return {name: int.from_bytes(raw, order)                # type: ignore[arg-type]
-                for name, raw in found.items()}
+        return {name: int.from_bytes(raw, self.order) for name, raw in found.items()}
+
+    def apart_values(self) -> dict[str, int]:
+        """What `p` gave, but errors."""
+        return {name: int.from_bytes(bytes.fromhex(raw.decode()), self.order)
+                for name, raw in self.apart.items() if raw[:1] != b"E"}
 
     def memory(self, ranges: Iterable[tuple[int, int]], timeout: float) -> list[bytes]:
         """Memory, in pieces that both sides are asked for alike; hexadecimal."""
@@ -331,20 +241,6 @@ class Target:
         return [self.read(timeout) for _ in pieces]
 
 
-def disassemble(word: int, pc: int, objdump: str = "powerpc64le-linux-gnu-objdump") -> str:
-    if shutil.which(objdump) is None:
-        return "(no objdump)"
-    raw = Path(f"/tmp/lockstep-{os.getpid()}.bin")
-    raw.write_bytes(word.to_bytes(4, "big"))
-    try:
-        out = subprocess.run([objdump, "-D", "-b", "binary", "-m", "powerpc:common64",
-                              "-EB", "-M", "power10", f"--adjust-vma={pc:#x}", raw],
-                             capture_output=True, text=True, check=False).stdout
-    finally:
-        raw.unlink()
-    return " ".join(out.strip().splitlines()[-1].split()[5:]) if out.strip() else "?"
-
-
 class Lockstep:
     def __init__(self, image: Image, reference: Target, tested: Target,
                  options: Options) -> None:
@@ -352,18 +248,22 @@ class Lockstep:
         self.reference = reference
         self.tested = tested
         self.options = options
-        self.result = Result()
+        self.rules = tested.rules
+        if options.every_few is None:
+            options.every_few = self.rules.every_few
+        self.result = Result(rules=self.rules)
         self.report: list[str] = []             # what to say of a divergence
         self.begun = time.monotonic()
         self.shown = 0.0
-        self.hypercall = -VOLATILE_STEPS        # the last one's step
-        self.trail: deque[tuple[int, int]] = deque(maxlen=TRAIL)
+        self.volatile: Set[str] = frozenset()   # not compared before that step
+        self.volatile_until = 0
+        self.trail: deque[tuple[int, int]] = deque(maxlen=TRAIL + 1)
         self.code: dict[int, bytes] = {}
         self.at = 0                             # the instruction that is stepped
         known = {reg.name for reg in tested.gdb.registers}
         self.all = [reg for reg in reference.gdb.registers if reg.offset is None
-                    and reg.name not in EXCLUDED and reg.name in known]
-        self.few = [reg for reg in self.all if reg.name in FEW]
+                    and self.rules.compared(reg) and reg.name in known]
+        self.few = [reg for reg in self.all if reg.name in self.rules.few]
         if options.cpus > 1:
             tested.step_frame = frame("vCont;s:p1.1;c")
         only = {reg.name for reg in reference.gdb.registers} ^ known
@@ -378,23 +278,11 @@ class Lockstep:
 
     def ranges(self) -> list[tuple[int, int]]:
         """What changes all the time."""
-        symbols = self.image.symbols
-        if "look" in symbols:
-            return [(symbols["data_begin"], symbols["pool"])]
-        if "data_begin" in symbols:
-            return [(symbols["data_begin"], symbols["data_end"]), (0x2000, 0x2800)]
-        return []
+        return self.rules.changing(self.image.symbols)
 
     def all_memory(self) -> list[tuple[int, int]]:
-        """For the end: the vectors and the code too, but not what other vCPUs own."""
-        if not self.ranges():
-            return []
-        symbols = self.image.symbols
-        low = [(0x100, 0x3080), (0x4100, 0x6000), (0x17000, 0x17080)]
-        if "data_others" not in symbols:
-            return [*low, (0x400000, symbols["data_end"])]
-        return [*low, (0x400000, symbols["data_others"]),
-                (symbols["data_begin"], symbols["data_end"])]
+        """For the end."""
+        return self.rules.memory(self.image.symbols)
 
     def compare_memory(self, ranges: list[tuple[int, int]]) -> list[str]:
         timeout = self.options.timeout
@@ -423,24 +311,27 @@ class Lockstep:
                 if name not in skip and value != other.get(name)}
 
     def compare_registers(self) -> list[str]:
-        skip = (VOLATILE if self.result.steps - self.hypercall < VOLATILE_STEPS
+        skip = (self.volatile if self.result.steps < self.volatile_until
                 else frozenset())
         return [f"{name}: {one:#x} {two:#x}"
                 for name, (one, two) in self.differences(skip).items()]
 
     # Saying it
 
+    def nearest(self, pc: int) -> str:
+        return self.image.nearest(self.rules.low(pc))
+
     def fault(self, pc: int, lines: list[str]) -> None:
         result = self.result
         result.divergences += 1
-        word = self.word_at(pc, self.reference.little)
-        report = [f"step {result.steps}: {pc:#x} <{self.image.nearest(pc & ~HIGH)}> "
-                  f"{word:08x} {disassemble(word, pc)}",
+        word = self.word_at(pc, self.reference.state)
+        report = [f"step {result.steps}: {pc:#x} <{self.nearest(pc)}> "
+                  f"{word:08x} {self.rules.disassemble(word, pc)}",
                   f"  {self.reference.name} then {self.tested.name}:"]
         report += [f"  {line}" for line in lines[:24]]
         if len(lines) > 24:
             report.append(f"  and {len(lines) - 24} more")
-        report += ["  before it:", *(f"    {at:#x} {word:08x} {disassemble(word, at)}"
+        report += ["  before it:", *(f"    {at:#x} {word:08x} {self.rules.disassemble(word, at)}"
                                      for at, word in list(self.trail)[:-1])]
         if self.options.repeat:
             report.append(f"  repeat: {self.options.repeat} --steps {result.steps + 1}")
@@ -456,7 +347,7 @@ class Lockstep:
         spent = now - self.begun
         steps = self.result.steps
         text = (f"{steps} steps, {spent:.1f} s, {steps / max(spent, .001):.0f}/s, "
-                f"at {self.image.nearest(pc & ~HIGH):<28}")
+                f"at {self.nearest(pc):<28}")
         print(f"\r{text}" if live else text.rstrip(), end="" if live and not end else "\n",
               flush=True)
 
@@ -473,7 +364,7 @@ class Lockstep:
             return [f"and ^C: {err}"]
         values = target.values()
         return [f"{name}: {values[name]:#x}"
-                for name in ("pc", "msr", "srr0", "srr1", "lr", "ctr") if name in values]
+                for name in self.rules.shown if name in values]
 
     # Code, which does not change but for what payload.S overwrites
 
@@ -485,10 +376,10 @@ class Lockstep:
             for at in range(0, len(data) - 3, 4):
                 self.code[begin + at] = data[at:at + 4]
 
-    def word_at(self, pc: int, little: bool) -> int:
+    def word_at(self, pc: int, state: int) -> int:
         """The instruction word; 0 where we know none."""
-        raw = self.code.get(pc & ~HIGH, b"\0\0\0\0")
-        return int.from_bytes(raw, "little" if little else "big")
+        raw = self.code.get(self.rules.low(pc), b"\0\0\0\0")
+        return int.from_bytes(raw, self.rules.code_order(state))
 
     # Running
 
@@ -514,19 +405,13 @@ class Lockstep:
         if lines := self.compare_registers() + self.compare_memory(self.all_memory()):
             self.fault(begin, ["before the first step", *lines])
 
-    def count(self, word: int, pc: int, msr: int, after: int) -> None:
+    def count(self, word: int, pc: int, state: int, after: int,
+              apart: dict[str, int]) -> None:
         result = self.result
         result.words[word] += 1
-        state = (("64" if msr >> 63 else "32") + (" IR" if msr & 0x20 else "")
-                 + (" DR" if msr & 0x10 else "") + (" PR" if msr & 0x4000 else "")
-                 + (" SE" if msr & 0x400 else "") + (" BE" if msr & 0x200 else "")
-                 + (" EE" if msr & 0x8000 else "")
-                 + (" other-endian" if (msr & 1) != self.image.little else "")
-                 + (" high" if pc >= HIGH else ""))
-        result.modes[state] += 1
-        low = after & ~HIGH
-        if after != pc + 4 and (low < 0x1000 or HIGH + 0x4000 <= after < HIGH + 0x5000):
-            result.vectors[low & 0xfff] += 1
+        result.modes[self.rules.describe(state, pc, self.image.little)] += 1
+        if (vector := self.rules.vector(self.image.symbols, pc, after, apart)) is not None:
+            result.vectors[vector] += 1
 
     def run(self) -> Result:
         try:
@@ -550,50 +435,56 @@ class Lockstep:
         options, result = self.options, self.result
         reference, tested = self.reference, self.tested
         timeout = options.timeout
-        done = self.image.symbols.get("done")
-        look = self.image.symbols.get("look")
-        unmapped = self.image.symbols.get("UNMAPPED")
-        pc, msr = reference.pc, reference.msr
+        symbols = self.image.symbols
+        done, look, unmapped = (symbols.get(name) for name in ("done", "look", "UNMAPPED"))
+        pc, state = reference.pc, reference.state
         while result.steps < options.max_steps and pc != done:
             if options.seconds and not tested.running \
                     and time.monotonic() - self.begun > options.seconds:
                 break                           # at a multiple of 64, see below
             if pc == look:
                 self.look()
-                pc, msr = reference.pc, reference.msr
+                pc, state = reference.pc, reference.state
                 continue
             self.at = pc
-            word = self.word_at(pc, bool(msr & 1))
-            larx = word >> 26 == 31 and word >> 1 & 0x3ff in LARX
+            word = self.word_at(pc, state)
             if not tested.running:
                 tested.write([], step=True)
             result.steps += 1
-            if word == HYPERCALL:
-                self.hypercall = result.steps
+            names, last = self.rules.volatile(word)
+            if last:
+                self.volatile, self.volatile_until = names, result.steps + last
             apart = self.few if options.every_few and (
                 result.steps % options.every_few == 0) else []
             if options.every_full and result.steps % options.every_full == 0:
                 apart = self.all
-            packets = ["g", *(f"p{reg.number:x}" for reg in apart)]
-            if larx:
-                self.catch_up(packets, apart)
+            if self.rules.begins_sequence(word):
+                self.catch_up(apart)
                 after = reference.pc
             else:
-                reference.step(packets, apart, timeout)
+                reference.step(apart, timeout)
                 after = reference.pc
+                if self.few and not apart and self.rules.is_vector(symbols, pc, after):
+                    apart = self.few
+                    reference.fetch(apart, timeout)
                 tested.stopped(timeout)
+                if after != pc + 4 and self.rules.slips(word):
+                    tested.fetch([], timeout)
+                    if tested.pc == pc + 4:
+                        tested.write([], step=True)
+                        tested.stopped(timeout)
                 # The next step begins before this one is looked at.
                 going = not (after in (done, look, unmapped) or options.every_memory
                              and result.steps % options.every_memory == 0
                              or result.steps >= options.max_steps
                              or options.seconds and result.steps % 64 == 0)
-                tested.write(packets, step=going)
+                tested.ask(apart, step=going)
                 tested.take(apart, timeout)
                 if options.fetches_early and after == unmapped != tested.pc:
                     result.early += 1
-                    reference.step(packets, apart, timeout)
+                    reference.step(apart, timeout)
                     after = reference.pc
-            self.count(word, pc, msr, after)
+            self.count(word, pc, state, after, reference.apart_values())
             self.trail.append((pc, word))
             lines = self.compare_registers()
             if not lines and not tested.running and options.every_memory \
@@ -605,36 +496,28 @@ class Lockstep:
                         tested.stopped(timeout)
                 self.fault(pc, lines)
                 return
-            pc, msr = after, reference.msr
+            pc, state = after, reference.state
             self.progress(pc)
         result.done = pc == done
 
-    def has_lost(self) -> bool:
-        """The store-conditional has failed, on the tested side only."""
-        found = self.differences()
-        if set(found) != {"cr"}:
-            return False
-        expected, got = found["cr"]
-        return expected ^ got == STORED and bool(expected & STORED)
-
-    def catch_up(self, packets: list[str], apart: list[Register]) -> None:
+    def catch_up(self, apart: list[Register]) -> None:
         """The tested side steps a whole sequence: go where it is then."""
         timeout = self.options.timeout
         before = self.tested.g.decode()
-        self.tested.finish(packets, apart, timeout)
+        self.tested.finish(apart, timeout)
         goal = self.tested.pc
-        for _ in range(SEQUENCE):
-            self.reference.step(packets, apart, timeout)
+        for _ in range(self.rules.sequence):
+            self.reference.step(apart, timeout)
             if self.reference.pc == goal:
                 break
         for _ in range(LOST_AGAIN):
-            if not self.has_lost():
+            if not self.rules.lost(self.differences()):
                 return
             self.result.lost += 1
             self.tested.write([f"G{before}"])
             if (answer := self.tested.read(timeout)) != b"OK":
                 raise RspError(f"G: {answer.decode('latin-1')}")
-            self.tested.step(packets, apart, timeout)
+            self.tested.step(apart, timeout)
 
     def look(self) -> None:
         """Let both store what `g` does not give, and compare that."""
@@ -644,7 +527,7 @@ class Lockstep:
             target.fetch([], self.options.timeout)
         if lines := self.compare_registers() + self.compare_memory(self.ranges()):
             self.fault(self.image.symbols["look"],
-                       ["since the last time here (see `look` in stream.S)", *lines])
+                       ["since the last time here (see `look` in the payload)", *lines])
             self.result.steps = self.options.max_steps
 
     def finish(self) -> None:
@@ -658,49 +541,37 @@ class Lockstep:
         if not self.result.done and done is not None \
                 and self.options.max_steps >= STEPS and not self.result.divergences:
             self.fault(self.reference.pc, [f"not at done ({done:#x})"])
-        order = "little" if self.image.little else "big"
+        rules, first = self.rules, self.image.symbols.get("data_others", 0)
         for other in range(self.options.cpus - 1):
-            at = self.image.symbols["data_others"] + other * OTHERS_SIZE
+            at = first + other * rules.area
             data, = self.tested.memory([(at, at + 0x80)], timeout)
             raw = bytes.fromhex(data.decode())
-            rounds, wrong = (int.from_bytes(raw[n:n + 8], order)    # type: ignore[arg-type]
-                             for n in (OTHERS_ROUNDS, OTHERS_WRONG))
+            rounds, wrong = (int.from_bytes(raw[n:n + 8], rules.data_order(self.image))
+                             for n in (rules.rounds, rules.wrong))
             self.result.others.append(rounds)
             if wrong or not rounds:
                 self.fault(self.reference.pc, [
                     f"vCPU {other + 1}: {rounds} rounds, its interrupts are off by {wrong:#x}"])
 
 
-def tcg(payload: Path, work: Path, children: Children, name: str, cpu: str = "power9",
-        hashed: bool = False) -> TcgReference:
-    """The reference for a payload."""
-    machine, memory = guest_machine(hashed)
-    return TcgReference(payload, work, children, cpu=cpu, name=name, machine=machine,
-                        memory=memory)
-
-
-def guest_machine(hashed: bool) -> tuple[str, str]:
-    """-M and -m of a guest; a hash guest's VRMA wants the first without resizing,
-    and stream.S the size of its HPT."""
-    if hashed:
-        return L2_MACHINE + ",resize-hpt=disabled", "512M,slots=1,maxmem=4G"
-    return L2_MACHINE, "512M"
-
-
 def connect(spec: str, number: int, options: argparse.Namespace, children: Children,
             stack: contextlib.ExitStack) -> Target:
+    cell: AnyCell | None = options.cell
+    rules = RULES[(cell.arch if cell else PPC64).name]
     if spec == "tcg":
-        reference = tcg(options.payload, options.work, children, f"tcg{number}",
-                        options.cpu, options.hash)
+        reference = TcgReference(
+            options.payload, options.work, children, cpu=options.cpu or rules.cpu,
+            name=f"tcg{number}", machine=cell.machine if cell else "",
+            memory=cell.memory if cell else "512M", arch=rules.arch)
         stack.callback(reference.close)
-        return Target(f"tcg{number}", Gdb(reference.socket))
+        return Target(f"tcg{number}", Gdb(reference.socket), rules)
     if spec == "lab":
         spec = ":" + os.environ.get("LAB_GDB_PORT", "")
     host, colon, port = spec.rpartition(":")
     if not colon or not port.isdigit():
         raise LabError(f"'{spec}' is none of HOST:PORT, tcg, lab")
     try:
-        return Target(spec, Gdb.connect(int(port), host or "127.0.0.1", timeout=30))
+        return Target(spec, Gdb.connect(int(port), host or "127.0.0.1", timeout=30), rules)
     except OSError as err:
         raise LabError(f"{spec}: {err.strerror}") from None
 
@@ -713,15 +584,14 @@ def main(argv: list[str]) -> int:
     add("tested", help="the same")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--payload", type=Path, metavar="FILE.elf")
-    what.add_argument("--cell", type=Cell.parse, help="generate the payload, see stream.py")
+    what.add_argument("--cell", type=parse_cell, help="generate the payload, see stream*.py")
     add("--seed", type=int, default=1, help="for --cell")
     add("--sections", type=int, default=SECTIONS, help="for --cell")
     add("--work", type=Path, default=os.environ.get("QGD_LAB_WORK", "lab-work"))
-    add("--cpu", default="power9", help="of a TCG reference (default %(default)s)")
-    add("--hash", action="store_true", help="the payload uses the hash MMU")
+    add("--cpu", default="", help="of a TCG reference (default: the cell's)")
     add("--steps", "--max-steps", type=int, default=STEPS)
-    add("--every-few", type=int, default=16, metavar="K",
-        help="compare SRR0, SRR1 and SPRGs each K steps")
+    add("--every-few", type=int, metavar="K",
+        help="compare a few other registers each K steps")
     add("--every-full", type=int, default=500, metavar="K",
         help="compare all registers each K steps (0: only at the end)")
     add("--every-memory", type=int, default=500, metavar="K",
@@ -736,12 +606,12 @@ def main(argv: list[str]) -> int:
     options.work = Path(options.work)
     children = Children()
     watchdog = Watchdog(options.time_limit, children)
-    cell: Cell | None = options.cell
+    cell: AnyCell | None = options.cell
     try:
         if cell:
-            options.cpu, options.hash = cell.cpu, cell.hash
-            options.payload = build_stream(cell, options.seed, options.work / "streams",
-                                           options.sections)
+            options.cpu = options.cpu or cell.cpu
+            options.payload = cell.build(options.seed, options.work / "streams",
+                                         options.sections)
         with contextlib.ExitStack() as stack:
             image = Image.load(options.payload)
             targets = [connect(spec, number, options, children, stack)
@@ -750,7 +620,7 @@ def main(argv: list[str]) -> int:
             result = Lockstep(image, targets[0], targets[1], Options(
                 options.steps, options.every_few, options.every_full, options.every_memory,
                 options.timeout, options.quiet, options.only_end, cpus,
-                fetches_early=bool(cell and cell.power == 10))).run()
+                fetches_early=bool(cell and cell.fetches_early))).run()
         if options.coverage:
             print(*result.coverage(), sep="\n")
         print(f"{result.steps} steps compared, {result.divergences} divergences")

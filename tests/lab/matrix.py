@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Generated guests in lockstep with TCG, over all kinds of guests and hosts.
 
-    matrix.py --qemu FILE --pc-bios DIR --kernel-dir DIR [--steps N | --total N]
+    matrix.py --qemu FILE --pc-bios DIR --kernel-dir DIR [--arch ARCH]
+        [--steps N | --total N]
 
-A cell is {POWER9, POWER10} x {BE, LE} x {radix, hash} x {AIL 0, 3} x {1, 2, 4
-vCPUs}.  Each runs guests with the seeds --seed, --seed + 1... until it has its
+A cell of ppc64el is {POWER9, POWER10} x {BE, LE} x {radix, hash} x {AIL 0, 3} x {1, 2,
+4 vCPUs}.  Each runs guests with the seeds --seed, --seed + 1... until it has its
 number of steps.  One host is booted for each machine and serves all its cells.
 What is done is kept in --resume FILE, one JSON object a line, for this QEMU; a
 run that was stopped goes on there.  The status is 1 after a divergence.
@@ -30,27 +31,30 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "payload")]
 
 from build import Image                                         # noqa: E402
-from lablib import (Children, L2Config, Lab, LabConfig,         # noqa: E402
-                    LabError, Progress, Watchdog)
-from lockstep import Lockstep, Options, Result, Target, guest_machine, tcg  # noqa: E402
+from cells import ALL_CELLS, RULES                              # noqa: E402
+from generator import SECTIONS, AnyCell                         # noqa: E402
+from lablib import (PPC64, Children, L2Config, Lab, LabConfig,  # noqa: E402
+                    LabError, Progress, TcgReference, Watchdog)
+from lockstep import Lockstep, Options, Result, Target          # noqa: E402
 from rsp import Gdb, RspError                                   # noqa: E402
-from stream import ALL_CELLS, SECTIONS, Cell, build_stream      # noqa: E402
 
 
-def run_stream(lab: Lab, qemu: Path, cell: Cell, seed: int, work: Path,
+def run_stream(lab: Lab, qemu: Path, cell: AnyCell, seed: int, work: Path,
                options: Options, sections: int = SECTIONS) -> tuple[Result, list[str]]:
     """One generated guest in lockstep; what happened, and what diverged."""
-    payload = build_stream(cell, seed, work / "streams", sections)
-    machine, memory = guest_machine(cell.hash)
+    payload = cell.build(seed, work / "streams", sections)
+    rules = RULES[cell.arch.name]
     options.cpus = cell.cpus
-    options.fetches_early = cell.power == 10
+    options.fetches_early = cell.fetches_early
     guest = lab.start_l2(L2Config(qemu=qemu, payload=payload, cpus=cell.cpus,
-                                  machine=machine, memory=memory))
+                                  machine=cell.machine, memory=cell.memory))
     try:
-        reference = tcg(payload, work, lab.children, "reference", cell.cpu, cell.hash)
+        reference = TcgReference(payload, work, lab.children, cpu=cell.cpu, name="reference",
+                                 machine=cell.machine, memory=cell.memory, arch=cell.arch)
         try:
-            lockstep = Lockstep(Image.load(payload), Target("tcg", Gdb(reference.socket)),
-                                Target("kvm", Gdb.connect(guest.gdb_port, timeout=30)),
+            lockstep = Lockstep(Image.load(payload),
+                                Target("tcg", Gdb(reference.socket), rules),
+                                Target("kvm", Gdb.connect(guest.gdb_port, timeout=30), rules),
                                 options)
             return lockstep.run(), lockstep.report
         finally:
@@ -75,13 +79,13 @@ class Book:
                     if entry.get("qemu") == self.qemu:
                         self.lines.append(entry)
 
-    def of(self, cell: Cell) -> list[dict[str, object]]:
+    def of(self, cell: AnyCell) -> list[dict[str, object]]:
         return [line for line in self.lines if line["cell"] == str(cell)]
 
-    def steps(self, cell: Cell) -> int:
+    def steps(self, cell: AnyCell) -> int:
         return sum(int(str(line["steps"])) for line in self.of(cell))
 
-    def add(self, cell: Cell, seed: int, result: Result) -> None:
+    def add(self, cell: AnyCell, seed: int, result: Result) -> None:
         line: dict[str, object] = {
             "cell": str(cell), "seed": seed, "steps": result.steps,
             "divergences": result.divergences, "seconds": round(result.seconds, 1),
@@ -93,7 +97,7 @@ class Book:
         with self.path.open("a") as out:
             out.write(json.dumps(line) + "\n")
 
-    def table(self, cells: list[Cell], rst: bool) -> str:
+    def table(self, cells: list[AnyCell], rst: bool) -> str:
         head = ["cell", "seeds", "steps", "divergences", "steps/s"]
         rows, total = [], [0, 0, 0.0]
         for cell in cells:
@@ -142,7 +146,7 @@ def host(config: LabConfig, children: Children, machine: str) -> Iterator[Lab]:
         yield lab
 
 
-def run_cells(options: argparse.Namespace, cells: list[Cell], book: Book, config: LabConfig,
+def run_cells(options: argparse.Namespace, cells: list[AnyCell], book: Book, config: LabConfig,
               children: Children, deadline: float) -> None:
     for machine in sorted({cell.host for cell in cells}, key=len):
         todo = [cell for cell in cells
@@ -156,8 +160,8 @@ def run_cells(options: argparse.Namespace, cells: list[Cell], book: Book, config
                     if time.monotonic() > deadline:
                         print("matrix: time is up; the same command goes on here")
                         return
-                    repeat = (f"tests/lab/matrix.py --qemu {options.qemu} --kernel-dir "
-                              f"{options.kernel_dir} --resume /dev/null "
+                    repeat = (f"tests/lab/matrix.py --arch {options.arch} --qemu "
+                              f"{options.qemu} --kernel-dir {options.kernel_dir} --resume /dev/null "
                               f"--only '^{cell}$' --seed {seed}")
                     result, _ = run_stream(
                         lab, options.qemu, cell, seed, options.work,
@@ -186,6 +190,7 @@ def main(argv: list[str]) -> int:
     add("--qemu", type=Path, default=env("QGD_QEMU"), required="QGD_QEMU" not in os.environ)
     add("--pc-bios", type=Path, default=env("QGD_PC_BIOS", "/usr/share/qemu"))
     add("--kernel-dir", type=Path, default=env("QGD_KERNEL_DIR", "kernel"))
+    add("--arch", choices=ALL_CELLS, default=PPC64.name)
     add("--work", type=Path, default=env("QGD_LAB_WORK", "lab-work"))
     add("--steps", type=int, metavar="N", help="for each cell")
     add("--total", type=int, default=1_000_000, metavar="N",
@@ -199,7 +204,7 @@ def main(argv: list[str]) -> int:
     add("--fresh", action="store_true", help="forget what was done before")
     add("--time-limit", type=float, default=86400)
     add("--rst", action="store_true", help="the table as reStructuredText")
-    add("--every-few", type=int, default=16, help="see lockstep.py")
+    add("--every-few", type=int, help="see lockstep.py")
     add("--every-full", type=int, default=0, help="the same")
     add("--every-memory", type=int, default=0, help="the same; 0: at a guest's `look`")
     add("--only-end", action="store_true",
@@ -207,7 +212,7 @@ def main(argv: list[str]) -> int:
     add("--quiet", action="store_true")
     options = parser.parse_args(argv)
     options.work = Path(options.work).resolve()
-    cells = [cell for cell in ALL_CELLS if re.search(options.only, str(cell))]
+    cells = [cell for cell in ALL_CELLS[options.arch] if re.search(options.only, str(cell))]
     if not cells:
         parser.error(f"no cell matches {options.only}")
     if options.steps is None:

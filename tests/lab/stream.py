@@ -12,19 +12,16 @@ defined by the Power ISA, but for results of an emulator that both sides share
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import random
 import re
 import struct
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-
-SECTIONS = 80                  # about 20,000 steps
+import generator
+from generator import SECTIONS, Generator, assemble, table
+from lablib import L2_MACHINE, PPC64
 
 MSR_HV, MSR_SF = 1 << 60, 1 << 63
 MSR_VEC, MSR_VSX = 1 << 25, 1 << 23
@@ -49,6 +46,7 @@ class Cell:
     ail: int = 0
     cpus: int = 1
 
+    arch = PPC64
     NAME = re.compile(r"p(9|10)-(be|le)-(radix|hash)-ail([03])-([1-8])cpu")
 
     @classmethod
@@ -71,6 +69,23 @@ class Cell:
     def cpu(self) -> str:
         """For a reference under TCG."""
         return f"power{self.power}"
+
+    @property
+    def machine(self) -> str:
+        """A hash guest's VRMA wants no resizing, and stream.S the size of its HPT."""
+        return L2_MACHINE + ",resize-hpt=disabled" if self.hash else L2_MACHINE
+
+    @property
+    def memory(self) -> str:
+        return "512M,slots=1,maxmem=4G" if self.hash else "512M"
+
+    @property
+    def fetches_early(self) -> bool:
+        return self.power == 10
+
+    def build(self, seed: int, out: Path, sections: int = SECTIONS) -> Path:
+        """The ELF file of its guest."""
+        return build_stream(self, seed, out, sections)
 
 
 ALL_CELLS = [Cell(power, little, hashed, ail, cpus)
@@ -199,28 +214,12 @@ BO = (0, 2, 4, 6, 7, 8, 10, 12, 14, 15, 16, 18, 20, 24, 25, 26, 27)
 #     privileged instruction program interrupt.
 
 
-def table(*texts: str) -> list[tuple[str, list[str]]]:
-    """(mnemonic, operands) of every form in `texts`."""
-    found = []
-    for item in re.split(r"[;\n]", ";".join(texts)):
-        mnemonic, _, operands = item.strip().partition(" ")
-        if not mnemonic:
-            continue
-        bare = mnemonic.rstrip("!?")
-        for oe in ("", "o") if "!" in mnemonic else ("",):
-            for rc in ("", ".") if "?" in mnemonic else ("",):
-                found.append((bare + oe + rc, [x for x in operands.split(",") if x]))
-    return found
-
-
-class Stream:
+class Stream(Generator):
     """The generated part of a guest, as text for the assembler."""
 
     def __init__(self, cell: Cell, seed: int) -> None:
+        super().__init__(f"{seed}/{cell.power}/{cell.little}/{cell.hash}")
         self.cell = cell
-        self.random = random.Random(f"{seed}/{cell.power}/{cell.little}/{cell.hash}")
-        self.lines: list[str] = []
-        self.labels = 0
         self.msr = 0                    # what of home's state is changed here
         self.high = False               # running at HIGH
         ten = cell.power >= 10
@@ -238,19 +237,9 @@ class Stream:
 
     # Small things
 
-    def out(self, *lines: str) -> None:
-        self.lines += lines
-
-    def label(self) -> str:
-        self.labels += 1
-        return f".L{self.labels}"
-
     def gpr(self, *but: int, low: int = 3) -> int:
         """A register that is free, and none of `but`."""
         return self.random.choice([n for n in range(low, 29) if n not in but])
-
-    def chance(self, share: float) -> bool:
-        return self.random.random() < share
 
     @property
     def privileged(self) -> bool:
@@ -276,12 +265,7 @@ class Stream:
             return str(1 << pick.randrange(8))
         if kind == "fpbit":             # no enable, see above; no summary
             return str(pick.choice([0, *range(3, 20), *range(21, 24), 29, 30, 31]))
-        if kind[0] == "u" and kind[1:].isdigit():
-            return str(pick.randrange(1 << int(kind[1:])))
-        if kind[0] == "s" and kind[1:].isdigit():
-            half = 1 << int(kind[1:]) - 1
-            return str(pick.choice((0, 1, -1, -half, half - 1, pick.randrange(-half, half))))
-        return kind
+        return self.immediate(kind)
 
     def one(self, forms: list[tuple[str, list[str]]]) -> str:
         """An instruction out of a table; none whose operands make it a hint."""
@@ -332,10 +316,6 @@ class Stream:
 
     def do_condition(self) -> None:
         self.out(self.one(self.condition))
-
-    def skipped(self, most: int = 3) -> None:
-        for _ in range(self.random.randrange(most + 1)):
-            self.filler()
 
     def counted(self, bo: int) -> None:
         if not bo & 4:
@@ -717,15 +697,8 @@ class Stream:
         "cache": 4, "spr": 4, "msr": 3, "trap": 1, "call": 1.2, "fault": 1.5, "reserve": 2,
         "broken": 0.7, "amo": 1, "hypercall": 1.2, "endian": 1.2}
 
-    def body(self, items: int, without: set[str]) -> None:
-        names = [name for name in self.WEIGHTS if name not in without
-                 and (name != "prefixed" or self.cell.power >= 10)]
-        weights = [self.WEIGHTS[name] for name in names]
-        for n in range(items):
-            if n % 6 == 0:
-                self.refresh()
-            name, = self.random.choices(names, weights)
-            getattr(self, f"do_{name}")()
+    def has(self, name: str) -> bool:
+        return name != "prefixed" or self.cell.power >= 10
 
     def section(self) -> None:
         """A change of state, some instructions, and home again."""
@@ -792,18 +765,8 @@ class Stream:
         self.high = False
 
     def text(self, sections: int) -> str:
-        self.out('.section .text', "begin:")
-        for _ in range(sections):
-            self.section()
-        self.out("nop", "done:", "b .", ".section .data", "pool:")
-        pick = self.random
-        special = (0, 1, 1 << 63, (1 << 63) - 1, (1 << 64) - 1, 0x80000000, 0x7fffffff)
-        values = [pick.choice(special) if self.chance(0.15) else
-                  pick.getrandbits(pick.choice((8, 16, 32, 64, 64, 64)))
-                  for _ in range(BLOCKS // 8)]
-        doubles = [pick.choice((0.0, -0.0, 1.0, -1.5, float("inf"), 5e-324, 1e300, 3.4e38))
-                   if self.chance(0.3) else pick.uniform(-1, 1) * 10.0 ** pick.randrange(-40, 40)
-                   for _ in range(64)]
+        self.code(sections, "b .")
+        values, doubles = self.integers(BLOCKS // 8), self.doubles(64)
         self.out(*(f".quad {value:#x}" for value in values), "pool_doubles:",
                  *(f".quad {struct.unpack('>Q', struct.pack('>d', value))[0]:#x}"
                    for value in doubles), ".balign 128", "data_end:", "")
@@ -813,44 +776,17 @@ class Stream:
 def build_stream(cell: Cell, seed: int, out: Path, sections: int = SECTIONS,
                  tools: str = "powerpc64le-linux-gnu-") -> Path:
     """The ELF file of a cell's guest."""
-    out.mkdir(parents=True, exist_ok=True)
-    name = out / f"{cell}-{seed}"
-    source, obj, elf = (name.with_suffix(end) for end in (".s", ".o", ".elf"))
-    source.write_text(Stream(cell, seed).text(sections))
     defines = {"LE": int(cell.little), "AIL": cell.ail, "HASH": int(cell.hash),
                "OTHERS": int(cell.cpus > 1), "FSCR": 0x3104 if cell.power >= 10 else 0x1104,
                "UNMAPPED": 0x0ff00000 if cell.hash and seed % 2 else 0x40000000}
-    symbols = [word for key, value in defines.items()
-               for word in ("--defsym", f"{key}={value}")]
-    subprocess.run([f"{tools}as", "-mlittle" if cell.little else "-mbig", "-a64",
-                    f"-mpower{cell.power}", "-mregnames", *symbols,
-                    "-I", HERE / "payload", "-o", obj, HERE / "payload/stream.S", source],
-                   check=True)
-    subprocess.run([f"{tools}ld", "-EL" if cell.little else "-EB",
-                    "-m", "elf64lppc" if cell.little else "elf64ppc", "-static",
-                    "-z", "max-page-size=4096", "--no-warn-rwx-segments",
-                    "-T", HERE / "payload/payload.ld", "-o", elf, obj], check=True)
-    obj.unlink()
-    return elf
-
-
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sections", type=int, default=SECTIONS)
-    parser.add_argument("--out", type=Path, default=Path("payload-build"))
-    parser.add_argument("cells", nargs="+", metavar="CELL")
-    options = parser.parse_args(argv)
-    try:
-        for name in options.cells:
-            print(build_stream(Cell.parse(name), options.seed, options.out,
-                               options.sections), flush=True)
-    except (ValueError, subprocess.CalledProcessError) as err:
-        print(f"stream: {err}", file=sys.stderr)
-        return 2
-    return 0
+    return assemble(
+        out / f"{cell}-{seed}", Stream(cell, seed).text(sections),
+        [f"{tools}as", "-mlittle" if cell.little else "-mbig", "-a64",
+         f"-mpower{cell.power}", "-mregnames"],
+        [f"{tools}ld", "-EL" if cell.little else "-EB",
+         "-m", "elf64lppc" if cell.little else "elf64ppc"],
+        "stream.S", "payload.ld", defines)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(generator.main(sys.argv[1:], __doc__, Cell.parse))

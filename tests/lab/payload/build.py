@@ -84,9 +84,10 @@ class Image:
 
     def nearest(self, address: int) -> str:
         """`symbol+0x10` for an address inside of the payload."""
+        base = self.symbols.get("_start", 0) & ~0xfffff or 0x400000
         below = [(value, name) for name, value in self.symbols.items()
-                 if name and 0x400000 <= value <= address]
-        if not below or address > 0x500000:
+                 if name and base <= value <= address]
+        if not below or address > base + 0x100000:
             return f"{address:#x}"
         value, name = max(below)
         return f"{name}+{address - value:#x}"
