@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import stream_arm64
 from bench import Bench, Test
+from generator import AnyCell
 from lockstep import Options, Result
 from matrix import run_stream
 from stream import Cell
@@ -12,15 +14,14 @@ SEED = 1
 FULL_STEPS = 20_000
 
 
-def stream(bench: Bench, little: bool, hashed: bool, ail: int, cpus: int,
-           steps: int, seconds: float) -> None:
+def run_cell(bench: Bench, cell: AnyCell, steps: int, seconds: float,
+             classes: set[str]) -> None:
     """Some seconds of one cell on the machine that the bench has booted."""
-    power = int(bench.options.machine.removeprefix("powernv"))
-    cell = Cell(power, little, hashed, ail, cpus)
     full = bench.options.full
     options = Options(max_steps=FULL_STEPS if full else steps, every_memory=0, quiet=True,
                       seconds=0 if full else seconds,
-                      repeat=f"tests/lab/matrix.py --only '^{cell}$' --seed {SEED}")
+                      repeat=f"tests/lab/matrix.py --arch {cell.arch.name} --only '^{cell}$' "
+                             f"--seed {SEED}")
     result, report = run_stream(bench.lab, bench.options.qemu, cell, SEED,
                                 bench.options.work, options)
     bench.notes.append(f"{cell}: {said(result)}")
@@ -28,9 +29,21 @@ def stream(bench: Bench, little: bool, hashed: bool, ail: int, cpus: int,
         raise AssertionError("\n".join([str(cell), *report]))
     if result.steps < 200:
         raise AssertionError(f"{cell}: only {result.steps} steps in {result.seconds:.0f} s")
-    missing = {"integer", "load and store", "branch", "rfid"} - set(result.classes())
+    missing = classes - set(result.classes())
     if missing:
         raise AssertionError(f"{cell}: no step of {', '.join(sorted(missing))}")
+
+
+def stream(bench: Bench, little: bool, hashed: bool, ail: int, cpus: int,
+           steps: int, seconds: float) -> None:
+    power = int(bench.options.machine.removeprefix("powernv"))
+    run_cell(bench, Cell(power, little, hashed, ail, cpus), steps, seconds,
+             {"integer", "load and store", "branch", "rfid"})
+
+
+def stream_a64(bench: Bench, little: bool, mmu: bool, cpus: int) -> None:
+    cell = stream_arm64.Cell(bench.options.machine == "arm64", little, mmu, cpus)
+    run_cell(bench, cell, 2000, 10, {"integer, register", "load and store", "branch", "eret"})
 
 
 def said(result: Result) -> str:
@@ -61,4 +74,20 @@ def stream_smp(bench: Bench) -> None:
     stream(bench, False, False, 0, 2, 3000, 25)
 
 
+def stream_arm64_little_endian(bench: Bench) -> None:
+    """clauses 1, 2, 3, 6: generated instructions as TCG; arm64, LE, translation"""
+    stream_a64(bench, True, True, 1)
+
+
+def stream_arm64_big_endian(bench: Bench) -> None:
+    """clauses 1, 2, 3, 6: generated instructions as TCG; arm64, BE, no translation"""
+    stream_a64(bench, False, False, 1)
+
+
+def stream_arm64_smp(bench: Bench) -> None:
+    """clauses 1, 2, 4: the same while another vCPU takes exceptions; arm64, BE, translation"""
+    stream_a64(bench, False, True, 2)
+
+
 TESTS: list[Test] = [stream_big_endian, stream_little_endian, stream_hash, stream_smp]
+ARM64_TESTS: list[Test] = [stream_arm64_little_endian, stream_arm64_big_endian, stream_arm64_smp]

@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
     add("--time-limit", type=float, default=2400)
     options = parser.parse_args(argv)
     options.work = options.work.resolve()
-    tests = ci_arm64.TESTS + ci_linux.ARM64_TESTS
+    tests = ci_arm64.TESTS + ci_lockstep.ARM64_TESTS + ci_linux.ARM64_TESTS
     if HOSTS[options.machine] is PPC64:
         if not (options.unpatched and options.pc_bios):
             parser.error(f"{options.machine} wants --unpatched and --pc-bios")
