@@ -161,7 +161,8 @@ def run_cells(options: argparse.Namespace, cells: list[AnyCell], book: Book, con
                         print("matrix: time is up; the same command goes on here")
                         return
                     repeat = (f"tests/lab/matrix.py --arch {options.arch} --qemu "
-                              f"{options.qemu} --kernel-dir {options.kernel_dir} --resume /dev/null "
+                              f"{options.qemu} --kernel-dir {options.kernel_dir} "
+                              f"--resume /dev/null "
                               f"--only '^{cell}$' --seed {seed}")
                     result, _ = run_stream(
                         lab, options.qemu, cell, seed, options.work,

@@ -33,6 +33,7 @@ EL0, EL1T, EL1H = 0, 4, 5
 A, SA, SA0, UMA, DZE, UCT = 1 << 1, 1 << 3, 1 << 4, 1 << 9, 1 << 14, 1 << 15
 NTWI, NTWE, UCI, E0E, EE = 1 << 16, 1 << 18, 1 << 26, 1 << 24, 1 << 25
 ENIA, ENIB, ENDA, ENDB, BT0, BT1 = 1 << 31, 1 << 30, 1 << 27, 1 << 13, 1 << 35, 1 << 36
+MSCEN = 1 << 33
 
 # The area, as in stream-arm64.S
 BUFFER, VECTORS, LOCKS, LINES, STACK, POOL = 0x600, 0xa00, 0xe00, 0x1000, 0x1e00, 0x2a00
@@ -228,7 +229,8 @@ USER_REGISTERS = ("tpidr_el0", "fpsr", "fpcr", "nzcv")
 #   Unaligned data with translation disabled ("Memory types and attributes", B2): Device
 #     memory, an Alignment fault.  An emulated host that has stage 2 does not raise it.
 #     dc zva likewise.
-#   wfi where no interrupt is pending: TCG's step does not end.
+#   wfi where no interrupt is pending: TCG's step does not end; and whether it is trapped
+#     (SCTLR_EL1.nTWI) depends on whether it would wait.
 #   smc: UNDEFINED without EL3, KVM takes it for a call.
 #   MMIO by an instruction without a syndrome (writeback, pairs, FP registers): KVM
 #     injects an abort ("ISS encoding for an exception from a Data Abort", ISV).
@@ -407,8 +409,9 @@ class Stream(Generator):
 
     def branch_to(self, target: str) -> str:
         pick = self.random
+        hinted = "bc" if self.cell.max else "b"
         return pick.choice((
-            f"b.{self.operand('cond')} {target}", f"b.{self.operand('cond')} {target}",
+            f"b.{self.operand('cond')} {target}", f"{hinted}.{self.operand('cond')} {target}",
             f"cbz {self.operand('x')}, {target}", f"cbnz {self.operand('w')}, {target}",
             f"cbnz {self.operand('x')}, {target}", f"cbz {self.operand('w')}, {target}",
             f"tbz {self.operand('x')}, {pick.randrange(64)}, {target}",
@@ -551,8 +554,8 @@ class Stream(Generator):
                      (f"[x{base}, {offset}]", f"[x{base}, {offset}]!", f"[x{base}], {offset}")))
 
     def do_special(self) -> None:
-        """Unprivileged, ordered, of a literal, by SP, prefetches."""
-        kind = self.random.randrange(6)
+        """Unprivileged, ordered, of a literal, by SP, authenticated, prefetches."""
+        kind = self.random.randrange(7 if self.cell.max else 6)
         base = self.gpr(low=3, high=19)
         if kind < 2:
             size, mnemonic, what = self.random.choice(self.unprivileged)
@@ -581,6 +584,11 @@ class Stream(Generator):
                 [f"str x{first}, [sp, {8 * self.random.randrange(16)}]"],
                 ["sub sp, sp, 48", f"ldr x{first}, [sp, 8]", "add sp, sp, 48"],
                 [f"mov x{first}, sp", f"add x{first}, sp, x{second}, uxtx 1"])))
+        elif kind == 6:
+            key = self.random.choice("ab")
+            self.out(f"add x{base}, x28, {BUFFER + 0x80}", f"pacdz{key} x{base}",
+                     f"ldra{key} x{self.gpr(base)}, [x{base}, "
+                     f"{8 * self.random.randrange(-8, 8)}]" + self.random.choice(("", "!")))
         else:
             self.out(f"add x{base}, x28, {BUFFER}", self.random.choice((
                 f"prfm pldl1keep, [x{base}]", f"prfm pstl2strm, [x{base}, 64]",
@@ -748,6 +756,19 @@ class Stream(Generator):
             self.out("ldxrh w22, [x20]", *["add w22, w22, 1"] * 17, "clrex",
                      "stxrh w24, w22, [x20]")
 
+    def do_copy(self) -> None:
+        """Memory copy and set: prologue, main part, epilogue."""
+        end = self.random.choice(("", "t", "wn", "rn"))
+        size = self.random.choice((0, 1, 17, 64, 200))
+        self.out(f"add x20, x28, {BUFFER + self.random.randrange(64)}", f"mov x22, {size}")
+        if self.chance(0.5):
+            name = "cpyf" if self.chance(0.5) else "cpy"
+            self.out(f"add x21, x28, {VECTORS + self.random.randrange(64)}",
+                     *(f"{name}{part}{end} [x20]!, [x21]!, x22!" for part in "pme"))
+        else:
+            end = self.random.choice(("", "t", "n"))
+            self.out(*(f"set{part}{end} [x20]!, x22!, x{self.gpr(20, 21, 22)}" for part in "pme"))
+
     def do_cache(self) -> None:
         base = self.gpr(low=3, high=19)
         self.out(f"add x{base}, x28, {LINES >> 12}, lsl 12",
@@ -820,10 +841,13 @@ class Stream(Generator):
                      f"msr {bit}, {self.operand('x')}")
 
     def do_hint(self) -> None:
-        hints = [["yield", "nop"], ["nop"], ["sev"], ["sevl", "wfe", "nop"], ["csdb"], ["esb"], ["clrex"],
-                 ["hint 6"], ["hint 63"], ["hint 34"]]
-        if self.timer or not self.privileged and not self.sctlr & NTWI:
+        # TCG's step of yield and wfe takes the next instruction, too
+        hints = [["yield", "nop"], ["sevl", "wfe", "nop"], ["nop"], ["sev"], ["csdb"], ["esb"],
+                 ["clrex"], ["hint 6"], ["hint 63"], ["hint 34"]]
+        if self.timer:
             hints += [["wfi"]] * 3
+        if self.timer and self.privileged and self.cell.max:
+            hints += [["wfit x20"]]
         self.out(*self.random.choice(hints))
 
     def do_translate(self) -> None:
@@ -956,11 +980,13 @@ class Stream(Generator):
 
     WEIGHTS = {
         "integer": 30, "branch": 13, "memory": 12, "pair": 4, "special": 4, "floating": 7,
-        "vector": 6, "structure": 2, "sve": 6, "random": 1.5, "atomic": 3, "exclusive": 2.5,
+        "vector": 6, "structure": 2, "sve": 6, "random": 1.5, "atomic": 3, "exclusive": 2.5, "copy": 0.4,
         "broken": 0.5, "cache": 2.5, "system": 3, "identifier": 0.6, "masks": 2.5, "hint": 2,
         "translate": 1, "exception": 1, "fault": 0.9, "eret": 1, "mmio": 0.7, "control": 0.5}
 
     def has(self, name: str) -> bool:
+        if name == "copy":              # which is Normal memory's
+            return self.cell.max and self.cell.mmu
         return name != "sve" or self.cell.max
 
     # Sections
@@ -1028,7 +1054,7 @@ def build_stream(cell: Cell, seed: int, out: Path, sections: int = SECTIONS,
         sctlr |= bit if pick.random() < 0.6 else 0
     sctlr |= A if pick.random() < 0.15 else 0
     if cell.max:
-        for bit in (ENIA, ENIB, ENDA, ENDB, BT0, BT1):
+        for bit in (ENIA, ENIB, ENDA, ENDB, BT0, BT1, MSCEN):
             sctlr |= bit if pick.random() < 0.7 else 0
     timer = bool(seed % 2)
     defines = {"BE": int(not cell.little), "MMU": int(cell.mmu), "OTHERS": int(cell.cpus > 1),

@@ -57,7 +57,28 @@
         movk    \reg, (\value) >> 48 & 0xffff, lsl 48
 .endm
 
-        .arch_extension fp
+        // Something with each of 32 registers
+.macro  all, what
+        .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+        \what   \n
+        .endr
+        .irp    n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+        \what   \n
+        .endr
+.endm
+.macro  clear_z n
+        mov     z\n\().d, 0
+.endm
+.macro  load_q n
+        ldr     q\n, [x29, 16 * \n]
+.endm
+.macro  store_q n
+        str     q\n, [x1, 16 * \n]
+.endm
+.macro  store_z n
+        str     z\n, [x1, \n, mul vl]
+.endm
+
         .section .text
         .globl  _start, begin, done, data_begin, data_end, look, look_end
 
@@ -89,7 +110,7 @@ _start:
         msr     \reg, xzr
         .endr
     .endif
-        .irp    reg, par_el1, afsr0_el1, afsr1_el1, contextidr_el1
+        .irp    reg, csselr_el1, par_el1, afsr0_el1, afsr1_el1, contextidr_el1
         msr     \reg, xzr
         .endr
         msr     fpcr, xzr
@@ -104,15 +125,11 @@ _start:
         pfalse  p\n\().b
         .endr
         wrffr   p0.b
-        .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-        mov     z\n\().d, 0
-        .endr
+        all     clear_z
     .endif
         adrp    x29, pool
         add     x29, x29, :lo12:pool
-        .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-        ldr     q\n, [x29, 16 * \n]
-        .endr
+        all     load_q
         .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,30
         ldr     x\n, [x29, 8 * \n]
         .endr
@@ -377,9 +394,7 @@ look:
         msr     cpacr_el1, x0
         isb
         add     x1, x28, A_LOOK
-        .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-        str     q\n, [x1, 16 * \n]
-        .endr
+        all     store_q
         .set    at, 0x200
         .irp    reg, fpcr,fpsr,sp_el0,tpidr_el0,tpidrro_el0,tpidr_el1,contextidr_el1,sctlr_el1
         mrs     x0, \reg
@@ -393,9 +408,7 @@ look:
         .endr
     .if SVE
         add     x1, x1, A_LOOK_SVE - A_LOOK
-        .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-        str     z\n, [x1, \n, mul vl]
-        .endr
+        all     store_z
         add     x1, x1, 0x400
         .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
         str     p\n, [x1, \n, mul vl]
