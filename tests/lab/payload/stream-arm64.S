@@ -227,9 +227,6 @@ timer_on:
         rev     w1, w1
     .endif
         str     w1, [x0, 0x100]                 // GICR_ISENABLER0
-        mov     x1, 7
-        msr     S3_0_C12_C12_5, x1              // ICC_SRE_EL1
-        isb
         mov     x1, 0xff
         msr     S3_0_C4_C6_0, x1                // ICC_PMR_EL1
         mov     x1, 1
