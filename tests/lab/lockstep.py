@@ -308,7 +308,9 @@ class Lockstep:
             return {}
         mine, other = left.values(), right.values()
         return {name: (value, other.get(name, 0)) for name, value in mine.items()
-                if name not in skip and value != other.get(name)}
+                if name not in skip and value != other.get(name)
+                and not self.rules.agree(self.image.symbols, left.pc, name, value,
+                                         other.get(name, 0))}
 
     def compare_registers(self) -> list[str]:
         skip = (self.volatile if self.result.steps < self.volatile_until

@@ -68,6 +68,10 @@ class Rules:
         payload has not yet set all of it again."""
         return frozenset(), 0
 
+    def agree(self, symbols: dict[str, int], pc: int, name: str, one: int, two: int) -> bool:
+        """Are these two values of a register right, though not the same?"""
+        return False
+
     def slips(self, word: int) -> bool:
         """A step of TCG's takes the next instruction, too."""
         return False

@@ -31,6 +31,7 @@ SYSTEM = ("ELR_EL1", "SPSR_EL1", "ESR_EL1", "FAR_EL1", "TPIDR_EL0",
 
 HVC = 0xd4000002
 ALLINT = 1 << 13
+NZCV = 0xf << 28
 
 
 def classify_branch(word: int) -> str:
@@ -127,6 +128,12 @@ class Arm64(Rules):
         if word >> 19 == 0x1aa7 and not word & 0xf000:
             return {f"x{word & 31}"}, 1
         return frozenset(), 0
+
+    def agree(self, symbols: dict[str, int], pc: int, name: str, one: int, two: int) -> bool:
+        """An exception leaves NZCV as they are (AArch64.TakeException()), and so does KVM
+        where it raises one itself; TCG clears them.  The vectors begin with a cmp."""
+        return (name == "cpsr" and not (one ^ two) & ~NZCV
+                and self.is_vector(symbols, 0, pc))
 
     def slips(self, word: int) -> bool:
         """yield, wfe: they end the translated code by EXCP_YIELD, not EXCP_DEBUG."""

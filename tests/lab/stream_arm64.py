@@ -231,6 +231,8 @@ USER_REGISTERS = ("tpidr_el0", "fpsr", "fpcr", "nzcv")
 #     dc zva likewise.
 #   wfi where no interrupt is pending: TCG's step does not end; and whether it is trapped
 #     (SCTLR_EL1.nTWI) depends on whether it would wait.
+#   SVE switched off by CPACR_EL1.ZEN: what is beyond 128 bits may be lost ("The
+#     accessible SVE vector length"), and is if EL2 is entered meanwhile.
 #   smc: UNDEFINED without EL3, KVM takes it for a call.
 #   MMIO by an instruction without a syndrome (writeback, pairs, FP registers): KVM
 #     injects an abort ("ISS encoding for an exception from a Data Abort", ISV).
@@ -799,7 +801,8 @@ class Stream(Generator):
             self.out(f"mrs x{register}, {self.random.choice(('tpidrro_el0', 'cntfrq_el0'))}")
         if self.privileged and self.chance(0.12):
             # Without FP its use raises an exception, whose handler enables all
-            self.out(f"imm64 x20, {self.random.choice((0, 0x100000, 0x200000))}",
+            value = self.random.choice((0, 0x100000, 0x200000)) | 0x30000 * self.cell.max
+            self.out(f"imm64 x20, {value:#x}",
                      "msr cpacr_el1, x20", "isb", self.one(self.floating))
 
     def do_identifier(self) -> None:

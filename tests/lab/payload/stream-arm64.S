@@ -298,6 +298,7 @@ other_loop:
 vectors:
         .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
         .org    vectors + \n * 0x80
+        cmp     xzr, xzr                        // see agree() in rules_arm64.py
         .inst   0xd500409f                      // msr pan, 0
         str     x0, [x28, A_X0]
         mov     x0, \n
