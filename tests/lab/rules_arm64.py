@@ -37,8 +37,8 @@ NZCV = 0xf << 28
 def classify_branch(word: int) -> str:
     """Branches, exceptions, and the system's instructions."""
     if word >> 24 == 0xd4:
-        return {0x01: "svc", 0x02: "hvc", 0x03: "smc"}.get(
-            word & 0x1f, {1: "brk", 2: "hlt"}.get(word >> 21 & 7, "unallocated"))
+        return {1: "brk", 2: "hlt"}.get(
+            word >> 21 & 7, {1: "svc", 2: "hvc", 3: "smc"}.get(word & 0xe0001f, "unallocated"))
     if word >> 24 == 0xd6 or word >> 24 == 0xd7:
         if word >> 21 & 15 == 4:
             return "eret"
@@ -64,8 +64,8 @@ def classify_memory(word: int) -> str:
             return "compare and swap" if word >> 21 & 1 else "acquire and release"
         return "store-exclusive" if not word >> 22 & 1 else "load-exclusive"
     if word >> 24 & 0x3b == 0x19:
-        return "acquire and release"
-    if word >> 24 & 0x3b == 0x18 and not word >> 30 & 0 and word >> 27 & 7 == 3:
+        return "copy and set" if word >> 10 & 3 == 1 else "acquire and release"
+    if word >> 24 & 0x3b == 0x18:
         return "load of a literal"
     if word >> 27 & 7 == 5:
         return "load and store of pairs"

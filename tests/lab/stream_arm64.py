@@ -983,9 +983,10 @@ class Stream(Generator):
 
     WEIGHTS = {
         "integer": 30, "branch": 13, "memory": 12, "pair": 4, "special": 4, "floating": 7,
-        "vector": 6, "structure": 2, "sve": 6, "random": 1.5, "atomic": 3, "exclusive": 2.5, "copy": 0.4,
-        "broken": 0.5, "cache": 2.5, "system": 3, "identifier": 0.6, "masks": 2.5, "hint": 2,
-        "translate": 1, "exception": 1, "fault": 0.9, "eret": 1, "mmio": 0.7, "control": 0.5}
+        "vector": 6, "structure": 2, "sve": 6, "random": 1.5, "atomic": 3, "exclusive": 2.5,
+        "copy": 0.4, "broken": 0.5, "cache": 2.5, "system": 3, "identifier": 0.6, "masks": 2.5,
+        "hint": 2, "translate": 1, "exception": 1, "fault": 0.9, "eret": 1, "mmio": 0.7,
+        "control": 0.5}
 
     def has(self, name: str) -> bool:
         if name == "copy":              # which is Normal memory's
