@@ -45,9 +45,9 @@ typedef struct ArmStep {
     ArmStepInsn insn;
     uint32_t word;
     uint64_t pc;        /* of the instruction */
+    uint64_t pstate;    /* before it, as the guest has it */
     uint64_t successor; /* if it raises no exception */
     uint64_t held;      /* the bits of PSTATE that are set for it */
-    uint64_t ss;        /* PSTATE.SS before it: kernels may leave theirs */
     uint64_t last;      /* address of the last instruction of a sequence */
     uint64_t warned;    /* the last one that can't be stepped as a whole */
 } ArmStep;
@@ -119,8 +119,7 @@ void kvm_arm_step_update_guest_debug(CPUState *cs, struct kvm_guest_debug *dbg)
     }
 }
 
-static int read_branch_regs(CPUState *cs, ArmStep *step, uint64_t pstate,
-                            uint64_t x[31])
+static int read_branch_regs(CPUState *cs, ArmStep *step, uint64_t x[31])
 {
     const ArmStepInsn *insn = &step->insn;
     int ret = 0;
@@ -138,24 +137,24 @@ static int read_branch_regs(CPUState *cs, ArmStep *step, uint64_t pstate,
 }
 
 /* An instruction that can't be read is not mapped: its step is a fault */
-static int fetch(CPUState *cs, ArmStep *step, uint64_t pstate)
+static int fetch(CPUState *cs, ArmStep *step)
 {
     uint64_t x[31] = {};
-    ArmStepBranchRegs regs = { .pc = step->pc, .pstate = pstate, .x = x };
+    ArmStepBranchRegs regs = { .pc = step->pc, .pstate = step->pstate, .x = x };
     struct kvm_sw_breakpoint *bp = kvm_find_sw_breakpoint(cs, step->pc);
     uint8_t bytes[4];
     uint64_t tcr = 0;
     int ret;
 
     step->have_insn = false;
-    if (pstate & PSTATE_nRW ||
+    if (step->pstate & PSTATE_nRW ||
         cpu_memory_rw_debug(cs, step->pc, bytes, sizeof(bytes), false)) {
         return 0;
     }
     /* A breakpoint of the debugger's will be taken out for this step */
     step->word = bp ? ldl_le_p(&bp->saved_insn) : ldl_le_p(bytes);
     arm_step_decode(step->word, &step->insn);
-    ret = read_branch_regs(cs, step, pstate, x);
+    ret = read_branch_regs(cs, step, x);
     if (ret) {
         return ret;
     }
@@ -174,47 +173,6 @@ static unsigned el_of(uint64_t pstate)
     return extract64(pstate, 2, 2);
 }
 
-/* Done in registers.  Returns: false if it has to be run */
-static bool emulate(CPUState *cs, ArmStep *step, uint64_t pstate)
-{
-    const ArmStepInsn *insn = &step->insn;
-    uint64_t value = 0;
-
-    /* At EL0 they may be trapped, and so they may behind a branch (BTI) */
-    if (!step->have_insn || !el_of(pstate) ||
-        pstate & (PSTATE_BTYPE | PSTATE_IL) || step->pc & 3) {
-        return false;
-    }
-    switch (insn->cls) {
-    case ARM_STEP_MRS_DAIF:
-        if (insn->reg < 31) {
-            kvm_arm_regs_write(cs, insn->reg, pstate & PSTATE_DAIF);
-        }
-        break;
-    case ARM_STEP_MSR_DAIF:
-        if (insn->reg < 31 && kvm_arm_regs_read(cs, insn->reg, &value)) {
-            return false;
-        }
-        pstate = (pstate & ~(uint64_t)PSTATE_DAIF) | (value & PSTATE_DAIF);
-        break;
-    case ARM_STEP_MSR_DAIFSET:
-        pstate |= insn->imm << 6;
-        break;
-    case ARM_STEP_MSR_DAIFCLR:
-        pstate &= ~((uint64_t)insn->imm << 6);
-        break;
-    case ARM_STEP_WFI:
-    case ARM_STEP_WFIT:
-        /* May end for any reason, or none; the kernel would wait */
-        break;
-    default:
-        return false;
-    }
-    kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate);
-    kvm_arm_regs_write(cs, KVM_ARM_PC, step->pc + 4);
-    return true;
-}
-
 static bool sees_masks(const ArmStepInsn *insn)
 {
     return insn->cls == ARM_STEP_MRS_DAIF || insn->cls == ARM_STEP_MSR_DAIF ||
@@ -222,17 +180,84 @@ static bool sees_masks(const ArmStepInsn *insn)
            insn->cls == ARM_STEP_MSR_DAIFCLR;
 }
 
-static uint64_t bits_to_hold(CPUState *cs, ArmStep *step, uint64_t pstate)
+/* What such an instruction does.  Returns: 0 or a negative errno */
+static int do_masks(CPUState *cs, const ArmStepInsn *insn, uint64_t *pstate)
+{
+    uint64_t value = 0;
+    int ret;
+
+    switch (insn->cls) {
+    case ARM_STEP_MRS_DAIF:
+        if (insn->reg < 31) {
+            kvm_arm_regs_write(cs, insn->reg, *pstate & PSTATE_DAIF);
+        }
+        return 0;
+    case ARM_STEP_MSR_DAIF:
+        ret = insn->reg < 31 ? kvm_arm_regs_read(cs, insn->reg, &value) : 0;
+        if (!ret) {
+            *pstate &= ~(uint64_t)PSTATE_DAIF;
+            *pstate |= value & PSTATE_DAIF;
+        }
+        return ret;
+    case ARM_STEP_MSR_DAIFSET:
+        *pstate |= insn->imm << 6;
+        return 0;
+    default:
+        *pstate &= ~((uint64_t)insn->imm << 6);
+        return 0;
+    }
+}
+
+/* EL1 decides what EL0 may do; what it may not is trapped */
+static bool may_do(CPUState *cs, const ArmStepInsn *insn, uint64_t pstate)
+{
+    uint64_t sctlr;
+
+    return el_of(pstate) ||
+           (!kvm_arm_regs_read(cs, KVM_ARM_SCTLR_EL1, &sctlr) &&
+            sctlr & (sees_masks(insn) ? SCTLR_UMA : SCTLR_nTWI));
+}
+
+/*
+ * Done in registers.  Behind an indirect branch it has to be run, as it may
+ * raise an exception (BTI).
+ *
+ * Returns: false if it has to be run
+ */
+static bool emulate(CPUState *cs, ArmStep *step)
+{
+    const ArmStepInsn *insn = &step->insn;
+    uint64_t pstate = step->pstate;
+
+    if (!step->have_insn || step->pc & 3 ||
+        pstate & (PSTATE_BTYPE | PSTATE_IL)) {
+        return false;
+    }
+    if (sees_masks(insn)) {
+        if (!may_do(cs, insn, pstate) || do_masks(cs, insn, &pstate)) {
+            return false;
+        }
+    } else if (insn->cls == ARM_STEP_WFI || insn->cls == ARM_STEP_WFIT) {
+        /* May end for any reason, or none; the kernel would wait */
+        if (!may_do(cs, insn, pstate)) {
+            return false;
+        }
+    } else {
+        return false;
+    }
+    kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate);
+    kvm_arm_regs_write(cs, KVM_ARM_PC, step->pc + 4);
+    return true;
+}
+
+static uint64_t bits_to_hold(CPUState *cs, ArmStep *step)
 {
     /* EL1 in AArch32 state could see them, and is not decoded */
     if (!(cs->singlestep_enabled & SSTEP_NOIRQ) ||
-        (pstate & PSTATE_nRW && pstate & 0xf)) {
+        (step->pstate & PSTATE_nRW && step->pstate & 0xf)) {
         return 0;
     }
-    if (step->have_insn && sees_masks(&step->insn)) {
-        return 0;
-    }
-    return PSTATE_MASKS & ~pstate;
+    return PSTATE_MASKS & ~step->pstate;
 }
 
 /* What the user's breakpoints have replaced.  Returns: how many can be read */
@@ -261,8 +286,7 @@ static void add_trap(StepOrder *order, uint64_t addr)
 }
 
 /* Can the instructions behind a load-exclusive be run at a stretch? */
-static bool plan_sequence(CPUState *cs, ArmStep *step, uint64_t pstate,
-                          StepOrder *order)
+static bool plan_sequence(CPUState *cs, ArmStep *step, StepOrder *order)
 {
     uint32_t words[ARM_STEP_SEQUENCE_MAX + 1];
     ArmStepSequence seq;
@@ -290,7 +314,7 @@ static bool plan_sequence(CPUState *cs, ArmStep *step, uint64_t pstate,
         return false;
     }
     order->mode = STEP_SEQUENCE;
-    add_trap(order, arm_step_vector(vbar, pstate));
+    add_trap(order, arm_step_vector(vbar, step->pstate));
     for (unsigned i = 0; i < seq.nr_ends; i++) {
         add_trap(order, seq.ends[i]);
     }
@@ -299,12 +323,11 @@ static bool plan_sequence(CPUState *cs, ArmStep *step, uint64_t pstate,
 }
 
 /* Where the kernel may go on after the instruction, trap what comes next */
-static int plan_traps(CPUState *cs, ArmStep *step, uint64_t pstate,
-                      StepOrder *order)
+static int plan_traps(CPUState *cs, ArmStep *step, StepOrder *order)
 {
     ArmStepPlaces regs = {
         .pc = step->pc,
-        .pstate = pstate,
+        .pstate = step->pstate,
         .has_next = step->have_insn,
         .next = step->successor,
         .irqs = !(cs->singlestep_enabled & SSTEP_NOIRQ),
@@ -327,9 +350,9 @@ static int plan_traps(CPUState *cs, ArmStep *step, uint64_t pstate,
     return ret;
 }
 
-static int plan(CPUState *cs, ArmStep *step, uint64_t pstate, StepOrder *order)
+static int plan(CPUState *cs, ArmStep *step, StepOrder *order)
 {
-    if (plan_sequence(cs, step, pstate, order)) {
+    if (plan_sequence(cs, step, order)) {
         return 0;
     }
     order->mode = STEP_ONE;
@@ -337,8 +360,7 @@ static int plan(CPUState *cs, ArmStep *step, uint64_t pstate, StepOrder *order)
         loses_steps = kvm_arm_kernel_loses_steps() ? ON_OFF_AUTO_ON
                                                    : ON_OFF_AUTO_OFF;
     }
-    return loses_steps == ON_OFF_AUTO_ON ? plan_traps(cs, step, pstate, order)
-                                         : 0;
+    return loses_steps == ON_OFF_AUTO_ON ? plan_traps(cs, step, order) : 0;
 }
 
 static bool same_order(const StepOrder *a, const StepOrder *b)
@@ -376,27 +398,25 @@ static int begin(CPUState *cs)
 {
     ArmStep *step = get_step(cs);
     StepOrder order = {};
-    uint64_t pstate;
     int ret;
 
     ret = kvm_arm_regs_read(cs, KVM_ARM_PC, &step->pc) ?:
-          kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &pstate) ?:
-          fetch(cs, step, pstate);
+          kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &step->pstate) ?:
+          fetch(cs, step);
     if (ret) {
         return ret;
     }
-    if (emulate(cs, step, pstate)) {
+    if (emulate(cs, step)) {
         step->done = true;
         return 0;
     }
-    ret = plan(cs, step, pstate, &order) ?: tell_kvm(cs, &order);
+    ret = plan(cs, step, &order) ?: tell_kvm(cs, &order);
     if (ret) {
         return ret;
     }
-    step->ss = pstate & PSTATE_SS;
-    step->held = bits_to_hold(cs, step, pstate);
+    step->held = bits_to_hold(cs, step);
     if (step->held) {
-        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate | step->held);
+        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, step->pstate | step->held);
     }
     step->armed = true;
     return 0;
@@ -410,10 +430,13 @@ static bool took_exception(CPUState *cs, ArmStep *step, uint64_t pc,
                            uint64_t pstate)
 {
     uint64_t last = step->order.mode == STEP_SEQUENCE ? step->last : step->pc;
-    uint64_t elr;
+    uint64_t vbar, elr;
 
+    /* ELR_EL1 is that of the instruction also behind an exception return to it */
     return !(pc & 0x7f) && !(pstate & PSTATE_nRW) &&
            el_of(pstate) == 1 && (pstate & PSTATE_DAIF) == PSTATE_DAIF &&
+           !kvm_arm_regs_read(cs, KVM_ARM_VBAR_EL1, &vbar) &&
+           !((pc - arm_step_vector(vbar, step->pstate)) & ~(uint64_t)0x180) &&
            !kvm_arm_regs_read(cs, KVM_ARM_ELR_EL1, &elr) &&
            elr - step->pc <= last + 4 - step->pc;
 }
@@ -448,11 +471,23 @@ static void lost_step(CPUState *cs, ArmStep *step, uint64_t pc)
 
 static void take_back(CPUState *cs, ArmStep *step, uint64_t pstate)
 {
-    uint64_t own = (pstate & ~(step->held | PSTATE_SS)) | step->ss;
+    /* Kernels may leave a PSTATE.SS of theirs */
+    uint64_t own = (pstate & ~(step->held | PSTATE_SS)) |
+                   (step->pstate & PSTATE_SS);
 
     if (own != pstate) {
         kvm_arm_regs_write(cs, KVM_ARM_PSTATE, own);
     }
+}
+
+/* mrs or msr of DAIF has run with the masks held: what it should have done */
+static void redo_masks(CPUState *cs, ArmStep *step, uint64_t pstate)
+{
+    const uint64_t guests = PSTATE_DAIF | PSTATE_SS;
+
+    pstate = (pstate & ~guests) | (step->pstate & guests);
+    do_masks(cs, &step->insn, &pstate);
+    kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate);
 }
 
 /* The instruction has run, or raised an exception: take back what it got */
@@ -472,7 +507,7 @@ static void settle(CPUState *cs, ArmStep *step)
          * PSTATE.SS is 1 there if the instruction has not completed; so it
          * would be if the guest itself was stepping it.
          */
-        drop = step->held | (step->ss ? 0 : PSTATE_SS);
+        drop = step->held | (PSTATE_SS & ~step->pstate);
         if (!kvm_arm_regs_read(cs, KVM_ARM_SPSR_EL1, &spsr) && spsr & drop) {
             kvm_arm_regs_write(cs, KVM_ARM_SPSR_EL1, spsr & ~drop);
         }
@@ -481,8 +516,10 @@ static void settle(CPUState *cs, ArmStep *step)
     if (went_astray(step, pc)) {
         lost_step(cs, step, pc);
     }
-    /* An exception return has these from SPSR_EL1 */
-    if (!(step->have_insn && step->insn.cls == ARM_STEP_ERET)) {
+    if (step->have_insn && sees_masks(&step->insn) && pc != step->pc) {
+        redo_masks(cs, step, pstate);
+    } else if (!(step->have_insn && step->insn.cls == ARM_STEP_ERET)) {
+        /* An exception return has these from SPSR_EL1 */
         take_back(cs, step, pstate);
     }
 }

@@ -154,6 +154,21 @@ def held_back(bench: Bench) -> None:
         check("interrupts without a tick", target.number(gdb, target.spurious), 0)
         bench.notes.append(f"arm64: {steps} steps with a timer of 100 us: {ticks} ticks of "
                            f"{wanted}, {before} of them before")
+        # Where it has to be run to see DAIF, or is not allowed to
+        pstate = gdb.read(["cpsr"])["cpsr"]
+        place(gdb, target.pending)
+        for end in (target.pending + 4, target.pending_mrs, target.pending_mrs + 4):
+            gdb.step()
+            check("DAIF behind a branch: pc", pc_of(gdb), end)
+        check("DAIF behind a branch", on(gdb, FIRST, "x9"), [0x340])
+        gdb.write("x9", 0)
+        while pc_of(gdb) != target.pending_el0:
+            gdb.step()
+        gdb.step()
+        check("DAIF at EL0: pc", pc_of(gdb), target.from_el0)
+        check("DAIF at EL0: SPSR_EL1, x9", on(gdb, FIRST, "SPSR_EL1", "x9"), [0, 0])
+        check("interrupts taken", target.number(gdb, target.ticks), ticks)
+        gdb.write("cpsr", pstate)
         # Without NOIRQ a step may end at the vector
         gdb._ok("Qqemu.sstep=1")
         seen = set()

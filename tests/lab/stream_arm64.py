@@ -236,8 +236,6 @@ USER_REGISTERS = ("tpidr_el0", "fpsr", "fpcr", "nzcv")
 #   smc: UNDEFINED without EL3, KVM takes it for a call.
 #   MMIO by an instruction without a syndrome (writeback, pairs, FP registers): KVM
 #     injects an abort ("ISS encoding for an exception from a Data Abort", ISV).
-#   Interrupts that are pending while EL0 sees or changes DAIF: KVM's step does not hold
-#     them back, see docs/devel/guest-debug.rst.
 
 
 def sized(text: str) -> list[tuple[int, str, str]]:
@@ -438,6 +436,9 @@ class Stream(Generator):
         """Where a branch to a register leads: in guarded pages it should be a bti."""
         if self.cell.max and self.chance(0.5):
             self.out(self.random.choice(("bti c", "bti j", "bti jc", "bti", "paciasp")))
+        elif self.privileged and self.chance(0.3):
+            # Which has to be run here, as it may raise an exception
+            self.out(self.random.choice(("mrs x5, daif", "msr daifset, 2", "msr daifclr, 3")))
         else:
             self.filler()
 
@@ -814,8 +815,6 @@ class Stream(Generator):
         """DAIF in all forms, and other bits of PSTATE."""
         register = self.gpr()
         value = self.random.getrandbits(4)
-        if self.level == EL0 and self.timer:
-            return
         for _ in range(self.random.randrange(1, 4)):
             self.out(*self.random.choice((
                 [f"msr daifset, {value}"], [f"msr daifclr, {value}"],

@@ -9,6 +9,7 @@
         .set    AFFINITY_INFO, 0xc4000004
         .set    GICD, 0x08000000                // of QEMU's virt machine
         .set    UART, 0x09000000
+        .set    SCTLR, 0xc50838                 // after a reset: no MMU, no caches
         .set    GICR, 0x080a0000
         .set    TIMER, 27                       // the virtual timer's interrupt
         .set    PERIOD, 100                     // its microseconds
@@ -193,11 +194,70 @@ masks:
 2:      add     x5, x5, 1
         svc     5
         mov     x19, x14
+        mrs     x9, daif                        // trapped; the handler skips it
+        mov     x22, x14
         svc     6                               // back to EL1
         mrs     x21, daif
+        msr     daif, xzr
+        adr     x8, 3f
+        blr     x8                              // PSTATE.BTYPE is 2 behind it
+        nop
+3:      mrs     x23, daif
+        adr     x8, 4f
+        blr     x8
+        nop
+4:      msr     daifset, 1
+        mrs     x24, daif
+        mov     x12, 0x80
+        adr     x8, 5f
+        blr     x8
+        nop
+5:      msr     daif, x12
+        mrs     x25, daif
+        adr     x8, 6f
+        blr     x8
+        nop
+6:      msr     daifclr, 2
+        mrs     x26, daif
+        // SCTLR_EL1.UMA lets EL0 have them
+        ldr     x9, =SCTLR | 0x200
+        msr     sctlr_el1, x9
+        isb
+        adr     x8, 7f
+        msr     elr_el1, x8
+        msr     spsr_el1, xzr
+        eret
+7:      mrs     x22, daif
+        msr     daifset, 2
+        mrs     x23, daif
+        msr     daifclr, 2
+        mrs     x24, daif
+        svc     6
+        ldr     x9, =SCTLR
+        msr     sctlr_el1, x9
+        isb
         msr     daifset, 15
 masks_end:
         nop
+        b       spin
+
+        // With an interrupt pending: mrs of DAIF behind a branch, and at EL0, where it
+        // is trapped
+        .globl  pending, pending_mrs, pending_eret, pending_el0, from_el0
+pending:
+        adr     x8, pending_mrs
+        blr     x8
+        nop
+pending_mrs:
+        mrs     x9, daif
+        adr     x8, pending_el0
+        msr     elr_el1, x8
+        msr     spsr_el1, xzr
+pending_eret:
+        eret
+pending_el0:
+        mrs     x9, daif
+        svc     6
         b       spin
 
         // A32 and T32 code of EL0, and back by svc
@@ -337,7 +397,7 @@ irq:
         b       from_timer
         .balign 128
         .space  0x100
-        // From EL0
+from_el0:
         mrs     x14, spsr_el1
         mrs     x10, esr_el1
         and     x11, x10, 0xffff
@@ -345,7 +405,13 @@ irq:
         b.ne    1f
         mov     x12, 5                          // EL1h
         msr     spsr_el1, x12
-1:      eret
+1:      lsr     x11, x10, 26
+        cmp     x11, 0x18                       // of a system register
+        b.ne    2f
+        mrs     x12, elr_el1
+        add     x12, x12, 4
+        msr     elr_el1, x12
+2:      eret
         .balign 512
         // From EL0 in AArch32 state
         .globl  from_aarch32
