@@ -123,6 +123,24 @@ def clock_stops(bench: Bench) -> None:
               True)
 
 
+def own_points(bench: Bench) -> None:
+    """clause 5: the guest's own hardware points while the user has a breakpoint"""
+    with KvmBench(bench).stopped() as (target, gdb):
+        gdb.write("x28", target.data)
+        place(gdb, target.own_points)
+        gdb.insert(target.synchronous)
+        # Exception classes of "without a change in Exception level"; a store to [2]
+        for ec, elr in ((0x35, target.own_store), (0x31, target.own_place)):
+            answers(gdb, "vCont;c")
+            check("pc, ELR_EL1", on(gdb, FIRST, "pc", "ELR_EL1"), [target.synchronous, elr])
+            check("EC", on(gdb, FIRST, "ESR_EL1")[0] >> 26, ec)
+            if ec == 0x35:
+                check("FAR_EL1", on(gdb, FIRST, "FAR_EL1"), [target.data + 21])
+                check("WnR", on(gdb, FIRST, "ESR_EL1")[0] >> 6 & 1, 1)
+        gdb.remove(target.synchronous)
+        gdb.run_to(target.own_over)
+
+
 def held_back(bench: Bench) -> None:
     """clause 3: with a timer of 100 us every step stays in the loop; the ticks come later"""
     with KvmBench(bench).stopped() as (target, gdb):
@@ -508,6 +526,6 @@ def aarch32(bench: Bench) -> None:
 
 
 TESTS: list[Test] = [
-    same_as_tcg, held_back, clock_stops, waiting, exclusives, cost, own_brk, watch, watch_more, ranges, range_off,
+    same_as_tcg, held_back, clock_stops, own_points, waiting, exclusives, cost, own_brk, watch, watch_more, ranges, range_off,
     step_off, step_off_two, step_off_one_by_two, met_together, put_on_breakpoint,
     no_stale_step, migrate, snapshot, aarch32]

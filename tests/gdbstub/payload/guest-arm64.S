@@ -241,6 +241,35 @@ masks_end:
         nop
         b       spin
 
+        // A watchpoint and a breakpoint of the guest's own, in EL1
+        .globl  own_points, own_store, own_place, own_over
+own_points:
+        msr     oslar_el1, xzr
+        mov     x9, 0xa000                      // MDE, KDE
+        msr     mdscr_el1, x9
+        add     x8, x28, 16
+        msr     dbgwvr0_el1, x8
+        mov     x9, 0x1fff                      // 8 bytes, stores and loads, EL1 and EL0
+        msr     dbgwcr0_el1, x9
+        adr     x8, own_place
+        msr     dbgbvr0_el1, x8
+        mov     x9, 0x1e7                       // EL1 and EL0
+        msr     dbgbcr0_el1, x9
+        mov     x9, 0x5a5a                      // not its address
+        msr     far_el1, x9
+        isb
+        msr     daifclr, 8
+        nop
+own_store:
+        strb    w3, [x28, 21]
+        nop
+own_place:
+        nop
+own_over:
+        msr     daifset, 8
+        msr     mdscr_el1, xzr
+        b       spin
+
         // With an interrupt pending: mrs of DAIF behind a branch, and at EL0, where it
         // is trapped
         .globl  pending, pending_mrs, pending_eret, pending_el0, from_el0
