@@ -333,7 +333,7 @@ def breakpoint_while_other_steps(bench: Bench) -> None:
                            f"first {hits} (the stepped one had got on in {moved})")
 
 
-def at_once(gdb: Gdb, what: str, packet: str, limit: float = 1.0) -> None:
+def at_once(gdb: Gdb, what: str, packet: str, limit: float = 2.0) -> None:
     begun = time.monotonic()
     gdb.resume(packet)
     try:
