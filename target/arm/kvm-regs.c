@@ -94,6 +94,22 @@ static uint64_t *in_env(CPUARMState *env, KvmArmReg reg)
     }
 }
 
+/* env keeps PSTATE in two ways, and in parts */
+
+static uint64_t pstate_of(CPUARMState *env)
+{
+    return is_a64(env) ? pstate_read(env) : cpsr_read(env);
+}
+
+static void set_pstate(CPUARMState *env, uint64_t value)
+{
+    if (is_a64(env)) {
+        pstate_write(env, value);
+    } else {
+        cpsr_write(env, value, ~PSTATE_SS, CPSRWriteRaw);
+    }
+}
+
 static void kvm_has(KvmArmRegs *r, KvmArmReg reg)
 {
     r->kvm[reg] = r->value[reg];
@@ -107,7 +123,7 @@ int kvm_arm_regs_read(CPUState *cs, KvmArmReg reg, uint64_t *value)
     CPUARMState *env = cpu_env(cs);
 
     if (cs->vcpu_dirty) {
-        *value = reg == KVM_ARM_PSTATE ? pstate_read(env) : *in_env(env, reg);
+        *value = reg == KVM_ARM_PSTATE ? pstate_of(env) : *in_env(env, reg);
         return 0;
     }
     if (!(r->valid & BIT_ULL(reg))) {
@@ -137,7 +153,7 @@ void kvm_arm_regs_write(CPUState *cs, KvmArmReg reg, uint64_t value)
             r->dirty &= ~BIT_ULL(reg);
         }
     } else if (reg == KVM_ARM_PSTATE) {
-        pstate_write(env, value);
+        set_pstate(env, value);
     } else {
         *in_env(env, reg) = value;
     }

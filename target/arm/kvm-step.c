@@ -432,7 +432,7 @@ static bool took_exception(CPUState *cs, ArmStep *step, uint64_t pc,
     uint64_t last = step->order.mode == STEP_SEQUENCE ? step->last : step->pc;
     uint64_t vbar, elr;
 
-    /* ELR_EL1 is that of the instruction also behind an exception return to it */
+    /* ELR_EL1 is the instruction's address also behind a return to it */
     return !(pc & 0x7f) && !(pstate & PSTATE_nRW) &&
            el_of(pstate) == 1 && (pstate & PSTATE_DAIF) == PSTATE_DAIF &&
            !kvm_arm_regs_read(cs, KVM_ARM_VBAR_EL1, &vbar) &&
