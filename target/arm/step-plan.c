@@ -8,7 +8,7 @@
 #include "step-decode.h"
 #include "step-plan.h"
 
-bool arm_step_is_end(const ArmStepSequence *seq, uint64_t addr)
+static bool is_end(const ArmStepSequence *seq, uint64_t addr)
 {
     for (unsigned i = 0; i < seq->nr_ends; i++) {
         if (seq->ends[i] == addr) {
@@ -20,7 +20,7 @@ bool arm_step_is_end(const ArmStepSequence *seq, uint64_t addr)
 
 static const char *add_end(ArmStepSequence *seq, uint64_t addr)
 {
-    if (arm_step_is_end(seq, addr)) {
+    if (is_end(seq, addr)) {
         return NULL;
     }
     if (seq->nr_ends == ARM_STEP_ENDS_MAX) {

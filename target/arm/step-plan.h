@@ -53,11 +53,6 @@ const char *arm_step_find_sequence(const uint32_t *words, unsigned nr,
  */
 bool arm_step_has_store(const uint32_t *words, unsigned nr);
 
-/**
- * arm_step_is_end() - is the sequence left at @addr?
- */
-bool arm_step_is_end(const ArmStepSequence *seq, uint64_t addr);
-
 /* The next instruction, the vectors of an exception and of an interrupt */
 #define ARM_STEP_PLACES_MAX 3
 

@@ -193,18 +193,18 @@ class Session:
 
     def insert(self, address: int, kind: int = 0) -> None:
         """A breakpoint in the kernel, which not every vCPU may see: they may have to run."""
-        for _ in range(100):
-            if self.anywhere(self.gdb.insert, address, kind):
-                return
-            self.run_for(0.002)
-        raise AssertionError(f"no breakpoint can be set at {address:#x}")
+        self.sooner_or_later(self.gdb.insert, address, kind)
 
     def remove(self, address: int, kind: int = 0) -> None:
+        self.sooner_or_later(self.gdb.remove, address, kind)
+
+    def sooner_or_later(self, action: Callable[[int, int], None], address: int,
+                        kind: int) -> None:
         for _ in range(100):
-            if self.anywhere(self.gdb.remove, address, kind):
+            if self.anywhere(action, address, kind):
                 return
             self.run_for(0.002)
-        raise AssertionError(f"the breakpoint at {address:#x} can't be removed")
+        raise AssertionError(f"no {action.__name__} of a breakpoint at {address:#x}")
 
     def anywhere(self, action: Callable[[int, int], None], address: int, kind: int) -> bool:
         """With any vCPU selected; the one that was first."""
