@@ -85,12 +85,7 @@ void kvmppc_regs_pre_run(CPUState *cs, bool same_context)
     int ret = flush(cs, r);
 
     if (ret) {
-        error_report("can't write the registers of CPU %d: %s; the virtual "
-                     "machine is stopped", cs->cpu_index, strerror(-ret));
-        qemu_system_vmstop_request_prepare();
-        qemu_system_vmstop_request(RUN_STATE_INTERNAL_ERROR);
-        /* Come back from KVM_RUN before the first instruction */
-        qatomic_set(&cs->kvm_run->immediate_exit, 1);
+        kvm_cancel_run(cs, ret);
         return;
     }
     r->valid = false;
