@@ -131,9 +131,9 @@ def traced_elsewhere(bench: Bench) -> None:
             session.run_for(0.2)
 
         def point(kind: int) -> None:
-            session.insert(never, kind)
+            session.gdb.insert(never, kind)
             session.run_for(0.5)
-            session.remove(never, kind)
+            session.gdb.remove(never, kind)
 
         nothing = {"lost 0 again 0 missed 0"}
         check("after stops", meanwhile(lambda: session.run_for(0.2)), nothing)
@@ -304,17 +304,17 @@ def breakpoint_while_other_steps(bench: Bench) -> None:
             for on in session.threads:
                 if session.pc(on) == place:
                     session.step(on, others=False)
-            session.insert(place)               # may have to let them run
+            session.gdb.insert(place)
             before = session.regs(thread, *arch.names)
             word = session.word(before)
             if place in session.pcs().values() or word is None:
-                session.remove(place)
+                session.gdb.remove(place)
                 session.run_for(0.001)
                 continue
             session.gdb.resume(f"vCont;s:{session.threads[thread]};c")
             stop = session.wait()
             after, at = session.pc(thread), session.pc(thread_number(stop.thread))
-            session.remove(place)
+            session.gdb.remove(place)
             if thread_number(stop.thread) == thread:
                 steps += 1
                 check(f"{stop.raw}: signal", stop.signal, 5)
@@ -393,15 +393,80 @@ def step_idle_vcpu(bench: Bench) -> None:
             both = "".join(f";s:{name}" for name in session.threads.values())
             at_once(gdb, "two idle vCPUs", f"vCont{both}")
         for turn in range(10):                  # the instruction itself
-            session.insert(wait)
+            session.gdb.insert(wait)
             gdb.resume("vCont;c")
             thread = session.hit(wait, session.wait())
-            session.remove(wait)
+            session.gdb.remove(wait)
             at_once(gdb, "waiting", f"vCont;s:{session.threads[thread]}" +
                     (";c" if turn % 2 else ""))
             if session.pc(thread) not in (wait, wait + 4):
                 raise AssertionError(f"{wait:#x} -> {session.pc(thread):#x}")
         bench.notes.append(f"idle vCPUs: {waiting} of 40 waited when stepped")
+
+
+def stop_at_el(session: Session, wanted: int) -> int:
+    """A vCPU that a ^C has found at EL0 or at EL1."""
+    for _ in range(400):
+        session.run_for(0.01)
+        for thread in session.threads:
+            if session.regs(thread, "cpsr")["cpsr"] >> 2 & 3 == wanted:
+                return thread
+    raise AssertionError(f"no vCPU at EL{wanted}")
+
+
+def text_at(session: Session, place: int) -> bytes:
+    """As memory has it, breakpoints and all."""
+    return session.arch.kernel_text(session, [place])[place]
+
+
+def kernel_from_el0(bench: Bench) -> None:
+    """clause 2: a kernel's breakpoint set and taken out by way of a vCPU at EL0"""
+    with busy(bench) as (guest, console), debugged(guest, console) as session:
+        gdb = session.gdb
+        place = session.symbol(session.arch.getppid)
+        code = text_at(session, place)
+        for _ in range(2):
+            session.gdb.select(session.threads[stop_at_el(session, 0)])
+            check("the kernel's code, read at EL0", gdb.read_memory(place, len(code)), code)
+            check("where nothing is for anybody", gdb.text("m0,4"), "E14")
+            gdb.insert(place)
+            check("the code with the breakpoint", gdb.read_memory(place, len(code)), code)
+            gdb.resume("vCont;c")
+            thread = session.hit(place, session.wait())
+            for _ in range(5):                  # gdb would step it off its breakpoint
+                gdb.resume(f"vCont;s:{session.threads[thread]}")
+                check("a step off it", session.wait().signal, 5)
+                gdb.resume("vCont;c")
+                thread = session.hit(place, session.wait())
+                # The other one may be at EL0 meanwhile: it shall take it out
+                other = next(t for t in session.threads if t != thread)
+                if session.regs(other, "cpsr")["cpsr"] & 0xf == 0:
+                    break
+            session.gdb.select(session.threads[other])
+            bench.notes.append(f"taken out by way of a vCPU with cpsr "
+                               f"{session.regs(other, 'cpsr')['cpsr']:#x}")
+            gdb.remove(place)
+            check("the memory without it", text_at(session, place), code)
+
+
+def user_from_el1(bench: Bench) -> None:
+    """memory of the process, read and written by way of a vCPU at EL1 with PAN"""
+    with busy(bench) as (guest, console), debugged(guest, console) as session:
+        gdb = session.gdb
+        place = session.symbol("el0_svc")
+        gdb.insert(place)
+        for _ in range(5):
+            gdb.resume("vCont;c")
+            thread = session.hit(place, session.wait())
+            regs = session.regs(thread, "cpsr", "ELR_EL1")
+            check("PAN is set", regs["cpsr"] >> 22 & 1, 1)
+            at = regs["ELR_EL1"] - 4
+            svc = gdb.read_memory(at, 4)
+            check("svc of the process", int.from_bytes(svc, "little"), 0xd4000001)
+            gdb.write_memory(at, svc)
+            gdb.resume(f"vCont;s:{session.threads[thread]}")
+            check("a step off it", session.wait().signal, 5)
+        gdb.remove(place)
 
 
 def soak_short(bench: Bench) -> None:
@@ -424,7 +489,8 @@ TESTS: list[Test] = [
 
 ARM64_TESTS: list[Test] = [
     guest_debugs_itself, guest_debugs_itself_smp, traced_elsewhere, step_idle_vcpu,
-    scheduler_locking, two_at_once, breakpoint_while_other_steps, soak_short]
+    scheduler_locking, two_at_once, breakpoint_while_other_steps, kernel_from_el0,
+    user_from_el1, soak_short]
 
 # Not in CI: it wants a machine with no other load
 BY_HAND: list[Test] = [soak_short]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import subprocess
 from collections.abc import Iterable
@@ -244,7 +243,7 @@ class Arm64Linux(Linux):
         return f"PSTATE {old:#x}, then {where} {new:#x}" if changed else ""
 
     def kernel_text(self, session: Session, functions: Iterable[int]) -> dict[int, bytes]:
-        """By physical addresses: the kernel's are no addresses at EL0."""
+        """By physical addresses, so that breakpoints are seen."""
         text = self.symbols(session, ["_text"])["_text"]
         code, = [int(found[1], 16) for line in session.console.lines
                  if (found := self.CODE.match(line))]
@@ -253,9 +252,8 @@ class Arm64Linux(Linux):
         at, data = next(iter(found.items()))
         for thread in session.threads:
             session.gdb.select(session.threads[thread])
-            with contextlib.suppress(RspError):
-                if session.gdb.read_memory(at, 64) != data[:64]:
-                    raise AssertionError(f"{at:#x} is not at physical {at - text + code:#x}")
+            if session.gdb.read_memory(at, 64) != data[:64]:
+                raise AssertionError(f"{at:#x} is not at physical {at - text + code:#x}")
         return found
 
     def look(self, session: Session, thread: int) -> None:

@@ -191,34 +191,6 @@ class Session:
         finally:
             gdb.text("Qqemu.PhyMemMode:0")
 
-    def insert(self, address: int, kind: int = 0) -> None:
-        """A breakpoint in the kernel, which not every vCPU may see: they may have to run."""
-        self.sooner_or_later(self.gdb.insert, address, kind)
-
-    def remove(self, address: int, kind: int = 0) -> None:
-        self.sooner_or_later(self.gdb.remove, address, kind)
-
-    def sooner_or_later(self, action: Callable[[int, int], None], address: int,
-                        kind: int) -> None:
-        for _ in range(100):
-            if self.anywhere(action, address, kind):
-                return
-            self.run_for(0.002)
-        raise AssertionError(f"no {action.__name__} of a breakpoint at {address:#x}")
-
-    def anywhere(self, action: Callable[[int, int], None], address: int, kind: int) -> bool:
-        """With any vCPU selected; the one that was first."""
-        for turn, name in enumerate(["", *self.threads.values()]):
-            if turn:
-                self.gdb.select(name)
-            try:
-                action(address, kind)
-            except RspError:
-                self.counts["breakpoint out of sight"] += 1
-            else:
-                return True
-        return False
-
     # Running
 
     def wait(self) -> Stop:
@@ -389,7 +361,7 @@ class Soak:
         address = self.functions[name]
         over = self.random.randint(0, 4)
         self.action = f"breakpoint at {name}, {over} times over"
-        s.insert(address)
+        s.gdb.insert(address)
         s.counts["breakpoints"] += 1
         try:
             for turn in range(over + 1):
@@ -397,14 +369,14 @@ class Soak:
                 s.counts["continues"] += 1
                 thread = s.hit(address, s.wait())
                 if turn < over:
-                    s.remove(address)
+                    s.gdb.remove(address)
                     if self.steps:
                         s.step(thread, others=False)
                     else:
                         s.run_for(0)
-                    s.insert(address)
+                    s.gdb.insert(address)
         finally:
-            s.remove(address)
+            s.gdb.remove(address)
 
     def do_breakpoint_and_steps(self) -> None:
         """A vCPU stepped while the others may hit a breakpoint"""
@@ -417,12 +389,12 @@ class Soak:
             if s.pc(thread) == address or not self.steps:
                 s.run_for(0.001)
                 continue
-            s.insert(address)
+            s.gdb.insert(address)
             try:
                 s.gdb.resume(f"vCont;s:{s.threads[thread]};c")
                 stop = s.wait()
             finally:
-                s.remove(address)
+                s.gdb.remove(address)
             s.counts["steps"] += 1
             if thread_number(stop.thread) != thread:
                 s.hit(address, stop)
