@@ -237,8 +237,14 @@ class Target:
         """Memory, in pieces that both sides are asked for alike; hexadecimal."""
         pieces = [(at, min(0x400, end - at)) for begin, end in ranges
                   for at in range(begin, end, 0x400)]
-        self.write(f"m{at:x},{size:x}" for at, size in pieces)
-        return [self.read(timeout) for _ in pieces]
+        packets = [f"m{at:x},{size:x}" for at, size in pieces]
+        if self.rules.physical:
+            packets = ["Qqemu.PhyMemMode:1", *packets, "Qqemu.PhyMemMode:0"]
+        self.write(packets)
+        answers = [self.read(timeout) for _ in packets]
+        if self.rules.physical and [answers.pop(0), answers.pop()] != [b"OK", b"OK"]:
+            raise RspError("no Qqemu.PhyMemMode")
+        return answers
 
 
 class Lockstep:

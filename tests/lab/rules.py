@@ -34,6 +34,8 @@ class Rules:
     area = 0x600
     rounds, wrong = 0x70, 0x78
     disassembler: tuple[str, ...]       # objdump's options
+    # Is the payload where its addresses say, whatever the mode may access?
+    physical = False
 
     def normal(self, g: bytes, at: int) -> bytes:
         """`g` without what is not compared; the state register is at `at` of it."""

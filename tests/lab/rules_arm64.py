@@ -88,6 +88,7 @@ class Arm64(Rules):
     shown = ("pc", "cpsr", "sp", "x30", "ELR_EL1", "SPSR_EL1", "ESR_EL1", "FAR_EL1")
     vectors = VECTORS
     disassembler = ("-m", "aarch64")
+    physical = True                     # at EL0 unpatched QEMU reads nothing of EL1's
 
     def normal(self, g: bytes, at: int) -> bytes:
         """The processor has FEAT_NMI, but KVM's guests, and what QEMU knows of them,
