@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import subprocess
 import sys
 import time
 import traceback
@@ -56,6 +57,14 @@ class Bench:
             gdb = Gdb.connect(guest.gdb_port, timeout=20)
             gdb.run_to(image.symbols["spin"])
             yield guest, gdb, image
+
+    def add_disk(self, gdb: Gdb) -> None:
+        """An empty disk for a guest's snapshots."""
+        disk = self.options.work / "snapshots.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "1G"], check=True)
+        name = self.lab.push(disk)
+        check("drive_add", gdb.monitor(f'drive_add 0 "if=none,id=d,file={name},format=qcow2"')
+              .strip(), "OK")
 
 
 def run_tests(bench: Any, tests: Iterable[Callable[[Any], None]]) -> int:

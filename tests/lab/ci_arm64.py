@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import t_state                                                  # noqa: E402
 from bench import Bench, Test, check, pc_of                     # noqa: E402
 from ci_gdbstub import (KvmBench, Target, met_together,         # noqa: E402
                         put_on_breakpoint, step_off, step_off_one_by_two, step_off_two)
-from ci_steps import count_ioctls                               # noqa: E402
+from ci_steps import ioctls_of                                  # noqa: E402
 from common import FIRST, SECOND, answers, goes_on, on, place, refused     # noqa: E402
 from lablib import ARM64, TcgReference                          # noqa: E402
 from rsp import Gdb, Stop                                       # noqa: E402
@@ -287,16 +286,15 @@ def cost(bench: Bench) -> None:
             "bare": lambda: None, "with `g`": gdb.read_g,
             "with `g` and `m`": lambda: (gdb.read_g(), gdb.read_memory(target.spin, 4))}
         for name, action in actions.items():
+            def step() -> None:
+                gdb.step()
+                action()
+
             place(gdb, target.mixed)
             gdb.read_g()
             for _ in range(3):
-                gdb.step()
-                action()
-            before = count_ioctls(target.l2)
-            for _ in range(40):
-                gdb.step()
-                action()
-            taken = count_ioctls(target.l2) - before
+                step()
+            taken = ioctls_of(target.l2, step, 40)
             bench.notes.append(f"arm64: ioctls for a step {name}: {taken.total() / 40:g}, "
                                f"of these KVM_RUN {taken[KVM_RUN] / 40:g}")
             # One is a kick's now and then
@@ -308,10 +306,8 @@ def cost(bench: Bench) -> None:
             gdb.write("r3", 0)
             gdb.write("r5", rounds)
             gdb.step()
-            before = count_ioctls(target.l2)
-            answers(gdb, f"vCont;r{target.rounds_top:x},{target.rounds_end:x}:{FIRST}",
-                    timeout=60)
-            counts.append(count_ioctls(target.l2) - before)
+            ranged = f"vCont;r{target.rounds_top:x},{target.rounds_end:x}:{FIRST}"
+            counts.append(ioctls_of(target.l2, lambda: answers(gdb, ranged, timeout=60)))
             check("r3", on(gdb, FIRST, "r3"), [rounds])
         each = (counts[1] - counts[0]).total() / 400
         bench.notes.append(f"arm64: {each:.2f} ioctls an instruction in a range")
@@ -480,12 +476,8 @@ def migrate(bench: Bench) -> None:
 
 def snapshot(bench: Bench) -> None:
     """clause 7: savevm and loadvm behind a step, and within a range of them"""
-    disk = bench.options.work / "snapshots.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "1G"], check=True)
-    name = bench.lab.push(Path(disk))
     with KvmBench(bench).stopped() as (target, gdb):
-        answer = gdb.monitor(f'drive_add 0 "if=none,id=d,file={name},format=qcow2"')
-        check(f"drive_add: {answer}", "OK" in answer, True)
+        bench.add_disk(gdb)
         in_rounds(gdb, target)
         for _ in range(9):
             gdb.step()
@@ -493,6 +485,7 @@ def snapshot(bench: Bench) -> None:
         check("savevm", gdb.monitor("savevm one", timeout=60), "")
         gdb.resume(f"vCont;r{target.rounds_top:x},{target.rounds_end:x}:{FIRST}")
         time.sleep(0.2)
+        target.monitor.sock.settimeout(60)
         said = target.monitor.run("human-monitor-command", **{"command-line": "savevm two"})
         check("savevm in a range", said, "")
         gdb.interrupt()

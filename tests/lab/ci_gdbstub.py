@@ -31,7 +31,8 @@ from bench import TRAP, Bench, Test, check, pc_of               # noqa: E402
 from build import Image                                         # noqa: E402
 from ci_interrupts import DEC, DOORBELL, EXTERNAL, PRIVILEGED     # noqa: E402
 from ci_interrupts import ASYNCHRONOUS, FAST, enter_round, irq_guest         # noqa: E402
-from ci_steps import GET_REGS, KVM_RUN, SET_REGS, count_ioctls  # noqa: E402
+from ci_steps import (GET_REGS, KVM_RUN, SET_REGS, count_ioctls,       # noqa: E402
+                      ioctls_of)
 from common import (FIRST, SECOND, answers, check_thread, goes_on, on, place,  # noqa: E402
                     other_than, refused, thread_of)
 from lablib import ARM64, HOST_FROM_L1, L2, L2Config, TcgReference    # noqa: E402
@@ -182,9 +183,8 @@ def range_cost(bench: Bench) -> None:
         for rounds in sizes:
             rounds_of(target, gdb, rounds)
             gdb.step()                  # KVM has the registers now
-            before = count_ioctls(target.l2)
-            ranged(gdb, target.rounds_top, target.rounds_end)
-            taken.append(count_ioctls(target.l2) - before)
+            taken.append(ioctls_of(
+                target.l2, lambda: ranged(gdb, target.rounds_top, target.rounds_end)))
             check("pc and r3", on(gdb, FIRST, "pc", "r3"), [target.rounds_end, rounds])
         instructions = 4 * (sizes[1] - sizes[0])
         more = taken[1] - taken[0]

@@ -8,10 +8,8 @@ nothing of it to migrate.  These tests would see what was.
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import ci_interrupts
 from bench import TRAP, Bench, Test, check, low_memory, pc_of
@@ -191,13 +189,8 @@ def migrate_pending(bench: Bench) -> None:
 
 def snapshot(bench: Bench) -> None:
     """clause 7: savevm and loadvm, stopped and within a step"""
-    disk = bench.options.work / "snapshots.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "1G"], check=True)
-    name = bench.lab.push(Path(disk))
     with source(bench, "cede") as (guest, gdb, image):
-        answer = gdb.monitor(f'drive_add 0 "if=none,id=d,file={name},format=qcow2"')
-        if "OK" not in answer:
-            raise AssertionError(f"drive_add: {answer}")
+        bench.add_disk(gdb)
         for _ in range(3):
             gdb.step()
         before = state(gdb)

@@ -213,6 +213,14 @@ def count_ioctls(guest: L2) -> Counter[str]:
                               guest.log.read_text(errors="replace"), re.M))
 
 
+def ioctls_of(guest: L2, action: Callable[[], object], times: int = 1) -> Counter[str]:
+    """What that takes, of a guest with -trace kvm_*ioctl."""
+    before = count_ioctls(guest)
+    for _ in range(times):
+        action()
+    return count_ioctls(guest) - before
+
+
 def ioctls(bench: Bench) -> None:
     """what a step costs in KVM ioctls of all kinds: bare, with `g`, with x/i"""
     actions: dict[str, Callable[[Gdb], object]] = {
@@ -223,14 +231,13 @@ def ioctls(bench: Bench) -> None:
     }
     with bench.spinning(extra=["-trace", "kvm_*ioctl"]) as (guest, gdb, _):
         for name, action in actions.items():
+            def step() -> None:
+                gdb.step()
+                action(gdb)
+
             for _ in range(2):
-                gdb.step()
-                action(gdb)
-            before = count_ioctls(guest)
-            for _ in range(10):
-                gdb.step()
-                action(gdb)
-            taken = count_ioctls(guest) - before
+                step()
+            taken = ioctls_of(guest, step, 10)
             total = taken.total() / 10
             runs = taken[KVM_RUN] / 10
             bench.notes.append(f"ioctls for a step {name}: {total:g}, of these "

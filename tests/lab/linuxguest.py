@@ -78,6 +78,10 @@ class Linux:
     def look(self, session: Session, thread: int) -> None:
         """Count what is worth it."""
 
+    def callers(self, session: Session, regs: dict[str, int]) -> list[int]:
+        """Of the selected vCPU, the kernel's return addresses, the latest first."""
+        return []
+
 
 class Ppc64Linux(Linux):
     names = ("pc", "msr", "lr", "ctr")
@@ -254,6 +258,19 @@ class Arm64Linux(Linux):
             session.gdb.select(session.threads[thread])
             if session.gdb.read_memory(at, 64) != data[:64]:
                 raise AssertionError(f"{at:#x} is not at physical {at - text + code:#x}")
+        return found
+
+    def callers(self, session: Session, regs: dict[str, int]) -> list[int]:
+        """By frame records, as offsets from _text."""
+        text = self.symbols(session, ["_text"])["_text"]
+        found, frame = [regs["pc"] - text], regs["x29"]
+        for _ in range(40):
+            try:
+                record = session.gdb.read_memory(frame, 16)
+            except RspError:
+                break
+            frame, back = (int.from_bytes(record[at:at + 8], "little") for at in (0, 8))
+            found.append((back | 0xffff << 48) - text)      # without its PAC
         return found
 
     def look(self, session: Session, thread: int) -> None:

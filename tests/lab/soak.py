@@ -131,7 +131,9 @@ class Console:
         """After trouble: let the guest, stopped or not, say the rest."""
         with contextlib.suppress(OSError):
             gdb.close()
-        time.sleep(6)
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end and b"end trace" not in self.path.read_bytes():
+            time.sleep(1)
 
     def values(self, pattern: str) -> list[str]:
         """The first group of every line that matches."""
@@ -214,6 +216,12 @@ class Session:
                 said.append(f"vCPU {thread} "
                             f"({'unreadable' if word is None else f'{word:08x}'}) " +
                             " ".join(f"{name} {value:#x}" for name, value in regs.items()))
+                said.append("called from " +
+                            " ".join(f"{at:#x}" for at in self.arch.callers(self, regs)))
+            for _ in range(3):
+                self.run_for(0.5)
+                said.append("half a second later at " +
+                            " ".join(f"{pc:#x}" for pc in self.pcs().values()))
         except (RspError, OSError) as err:
             said.append(f"{err}; QEMU's threads: {self.qemu_threads()}")
         return "; ".join(said)
@@ -433,7 +441,12 @@ class Soak:
         s = self.session
         self.action = "run until all programs get on"
         s.gdb.resume("vCont;c")
-        s.console.progress()
+        try:
+            s.console.progress()
+        except Trouble:
+            raise
+        except AssertionError as err:
+            raise AssertionError(f"{err}; then ^C: {s.whereabouts()}") from err
         s.gdb.link.sock.sendall(b"\x03")
         s.wait()
 
