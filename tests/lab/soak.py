@@ -122,6 +122,8 @@ class Console:
 
         try:
             self.wait("progress", moved, limit)
+        except Trouble:
+            raise
         except AssertionError as err:
             if stuck:
                 raise AssertionError(f"no progress in {limit:g} s: {', '.join(stuck)}") from err
