@@ -171,11 +171,13 @@ def held_back(bench: Bench) -> None:
         check("interrupts without a tick", target.number(gdb, target.spurious), 0)
         bench.notes.append(f"arm64: {steps} steps with a timer of 100 us: {ticks} ticks of "
                            f"{wanted}, {before} of them before")
-        # Where it has to be run to see DAIF, or is not allowed to; from outside of the
-        # handler
-        gdb.run_to(loop[0])
-        ticks = target.number(gdb, target.ticks)
+        # Where it has to be run to see DAIF, or is not allowed to.  Out of the handler
+        # first, where ^C may have found it
+        if gdb.read(["cpsr"])["cpsr"] & 0x80:
+            gdb.run_to(target.from_timer_eret)
+            gdb.step()
         pstate = gdb.read(["cpsr"])["cpsr"]
+        ticks = target.number(gdb, target.ticks)
         place(gdb, target.pending)
         for end in (target.pending + 4, target.pending_mrs, target.pending_mrs + 4):
             gdb.step()

@@ -415,7 +415,7 @@ wait_behind:
         add     x5, x5, 1
         b       spin
 
-        .globl  vectors, synchronous, irq
+        .globl  vectors, synchronous, irq, from_timer_eret
         .balign 2048
 vectors:
         .space  0x200
@@ -479,6 +479,7 @@ from_timer:
         ldp     x10, x11, [x28, saved - data]
         ldp     x12, x13, [x28, saved + 16 - data]
         ldr     x14, [x28, saved + 32 - data]
+from_timer_eret:
         eret
 
 from_el1:
