@@ -228,7 +228,7 @@ const TargetPageBits target_page = {
     .decided = true, .bits = 12, .mask = (uint64_t)-PAGE,
 };
 
-hwaddr cpu_get_phys_page_attrs_debug(CPUState *cpu, vaddr addr, MemTxAttrs *attrs)
+hwaddr cpu_get_phys_page_debugger(CPUState *cpu, vaddr addr, MemTxAttrs *attrs)
 {
     must(cpu, "memory of no vCPU");
     *attrs = MEMTXATTRS_UNSPECIFIED;
@@ -239,7 +239,7 @@ hwaddr cpu_get_phys_page_debug(CPUState *cpu, vaddr addr)
 {
     MemTxAttrs attrs;
 
-    return cpu_get_phys_page_attrs_debug(cpu, addr, &attrs);
+    return cpu_get_phys_page_debugger(cpu, addr, &attrs);
 }
 
 int cpu_asidx_from_attrs(CPUState *cpu, MemTxAttrs attrs)
@@ -298,8 +298,8 @@ static void access_physical(hwaddr addr, void *buf, hwaddr len, bool is_write)
     }
 }
 
-int cpu_memory_rw_debug(CPUState *cpu, vaddr addr, void *buf, size_t len,
-                        bool is_write)
+int cpu_memory_rw_debugger(CPUState *cpu, vaddr addr, void *buf, size_t len,
+                           bool is_write)
 {
     must(!kvm, "memory with KVM's breakpoints in it");
     return access_memory(cpu, addr, buf, len, is_write);
