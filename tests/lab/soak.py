@@ -64,6 +64,10 @@ class Trouble(AssertionError):
     """The guest says that something is wrong."""
 
 
+class Stuck(AssertionError):
+    """What was waited for has not come."""
+
+
 class Console:
     """What a guest's console has said: counters, and trouble."""
 
@@ -106,7 +110,7 @@ class Console:
             if met():
                 return
             if time.monotonic() > deadline:
-                raise AssertionError(f"{what}: not in {limit:g} s, {self.counters}")
+                raise Stuck(f"{what}: not in {limit:g} s, {self.counters}")
             time.sleep(0.1)
 
     def progress(self, limit: float = LIMIT, by: int = 1) -> None:
@@ -122,11 +126,9 @@ class Console:
 
         try:
             self.wait("progress", moved, limit)
-        except Trouble:
-            raise
-        except AssertionError as err:
+        except Stuck as err:
             if stuck:
-                raise AssertionError(f"no progress in {limit:g} s: {', '.join(stuck)}") from err
+                raise Stuck(f"no progress in {limit:g} s: {', '.join(stuck)}") from err
             raise
 
     def aftermath(self, gdb: Gdb) -> None:
@@ -221,7 +223,9 @@ class Session:
                 said.append("called from " +
                             " ".join(f"{at:#x}" for at in self.arch.callers(self, regs)))
             for _ in range(3):
-                self.run_for(0.5)
+                self.gdb.resume("vCont;c")
+                time.sleep(0.5)
+                self.gdb.interrupt(10)
                 said.append("half a second later at " +
                             " ".join(f"{pc:#x}" for pc in self.pcs().values()))
         except (RspError, OSError) as err:
@@ -445,10 +449,8 @@ class Soak:
         s.gdb.resume("vCont;c")
         try:
             s.console.progress()
-        except Trouble:
-            raise
-        except AssertionError as err:
-            raise AssertionError(f"{err}; then ^C: {s.whereabouts()}") from err
+        except Stuck as err:
+            raise Stuck(f"{err}; then ^C: {s.whereabouts()}") from err
         s.gdb.link.sock.sendall(b"\x03")
         s.wait()
 
