@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Shared by the scripts here: where things are kept, messages, progress,
-# checks of the machine, and running a command inside the build root.
+# checks of the machine, the tiers, and running a command inside the tools tier.
 #
 # A script sets `set -euo pipefail`, sources this, and may then use:
 #   $repo   this repository            $cache  everything that we make
@@ -22,7 +22,6 @@ case $cache in
 *) cache=$PWD/$cache ;;
 esac
 logs=$cache/log
-suite=trixie                    # what the build root is made of
 
 # ---- messages ----------------------------------------------------------
 
@@ -92,10 +91,10 @@ run_script() {
     return "$status"
 }
 
-# run_step WHAT LOG CMD...: run CMD with its output in $logs/LOG, show that it
-# lives.  On failure: the last 20 lines, where the log is, CMD's status.
+# try_step WHAT LOG CMD...: run CMD with its output in $logs/LOG, show that it
+# lives; CMD's status.  What failed is for the caller to say.
 # CMD may be a function; it runs in a subshell, where `set -e` may not hold.
-run_step() {
+try_step() {
     local what=$1 log=$logs/$2 since status=0
     shift 2
     mkdir -p "$logs"
@@ -113,26 +112,44 @@ run_step() {
     done
     wait "$step_pid" || status=$?
     step_pid=
-    if [ "$status" != 0 ]; then
-        say "$what: FAILED (status $status); the end of $log:"
-        tail -n 20 "$log" >&2
-        return "$status"
-    fi
+    [ "$status" = 0 ] || return "$status"
     say "$what: done in $(($(date +%s) - since)) s"
+}
+
+# run_step WHAT LOG CMD...: the same; on failure the last 20 lines, too, and
+# where the log is
+run_step() {
+    local status=0
+    try_step "$@" || status=$?
+    [ "$status" != 0 ] || return 0
+    say "$1: FAILED (status $status); the end of $logs/$2:"
+    tail -n 20 "$logs/$2" >&2
+    return "$status"
 }
 
 # ---- checks ------------------------------------------------------------
 
-need_root() {
-    [ "$(id -u)" = 0 ] ||
-        die "not run as root" "the build root needs chroot and mount; run it with sudo"
+# need_namespaces: not root: may this user have what as_root needs?
+need_namespaces() {
+    local user
+    [ "$(id -u)" != 0 ] || return 0
+    user=$(id -un)
+    command -v newuidmap >/dev/null ||
+        die "not run as root, and no newuidmap here" "as root: apt-get install uidmap; or run this as root"
+    { grep -qs "^\($user\|$(id -u)\):" /etc/subuid &&
+        grep -qs "^\($user\|$(id -u)\):" /etc/subgid; } ||
+        die "$user has no range of user ids in /etc/subuid and /etc/subgid" \
+            "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $user"
+    as_root true 2>/dev/null ||
+        die "this machine lets $user make no user namespace" \
+            "run this as root, or see kernel.apparmor_restrict_unprivileged_userns, user.max_user_namespaces in sysctl"
 }
 
 need_amd64() {
     local arch
     arch=$(uname -m)
     [ "$arch" = x86_64 ] ||
-        die "this machine is $arch" "the build root is for amd64; use build-qemu --native elsewhere"
+        die "this machine is $arch" "the tools tier is for amd64; use build-qemu --native elsewhere"
 }
 
 need_debian() {
@@ -182,41 +199,89 @@ lock_cache() {
     export QGD_LOCKED=$$
 }
 
-# ---- the build root ----------------------------------------------------
+# ---- tiers -------------------------------------------------------------
 
-# The emulated hosts' architectures, and their kernels
-architectures="ppc64el arm64"
-guest_kernels="linux-image-powerpc64le:ppc64el linux-image-arm64:arm64"
-# Native packages: tools, the emulated hosts and a debugger for the lab; what a
-# QEMU for such a host is built from.
-packages="apt gcc libc6-dev gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross
-    gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-    meson ninja-build pkg-config python3-venv python3-pycotap flex bison ccache
-    qemu-system-ppc qemu-system-arm qemu-system-data qemu-utils gdb-multiarch
-    libcapstone-dev libglib2.0-dev git perl dpkg-dev patch cpio xz-utils bzip2
-    ca-certificates libfdt-dev zlib1g-dev clang libclang-rt-19-dev dejagnu make
-    $(printf 'libglib2.0-dev:%s libpixman-1-dev:%s libfdt-dev:%s zlib1g-dev:%s ' \
-        $(for arch in $architectures; do echo "$arch $arch $arch $arch"; done))"
+# What each consists of.  QGD_TIERS: another file, for the tests.
+tiers_file=${QGD_TIERS:-$repo/scripts/tiers}
 
 # Raise when buildroot makes something else from the same packages.
-root_recipe=2
+tier_recipe=3
 
-root_key() {
-    echo "$root_recipe $suite $packages $guest_kernels" |
-        tr -s ' \n' ' ' | sha256sum | cut -c 1-12
+# tier_field TIER FIELD: its value in the file of tiers.  NAME@SUITE is NAME, of
+# exactly that suite.
+tier_field() {
+    awk -v tier="${1%@*}" -v field="$2" '
+        { sub(/#.*/, "") }
+        $1 == "suites" { suites = $0; sub(/^suites */, "", suites) }
+        $1 == "tier" {
+            mine = 0
+            for (i = 2; i <= NF; i++) if ($i == tier) mine = found = 1
+            next
+        }
+        mine && $1 == field { $1 = ""; value = value $0 }
+        END {
+            if (!found) exit 1
+            if (field == "suites") value = suites
+            sub(/^ */, "", value); print value
+        }' "$tiers_file"
 }
 
-root_dir() {
-    echo "$cache/root-$(root_key)"
+# tier_suites TIER: where to look for it, in this order
+tier_suites() {
+    case $1 in
+    *@*) echo "${1#*@}" ;;
+    *) tier_field "$1" suites ;;
+    esac
 }
 
-# cache_path PATH: a path below $cache, as the build root sees it
+# tier_arch TIER: guest-arm64 is of arm64; a name without one is this machine's
+tier_arch() {
+    local name=${1%@*}
+    case $name in
+    *-*) echo "${name##*-}" ;;
+    *) dpkg --print-architecture ;;
+    esac
+}
+
+need_tier() {
+    tier_field "$1" how >/dev/null ||
+        die "no tier $1" "the tiers are $(awk '$1 == "tier" { $1 = ""; printf "%s", $0 }' "$tiers_file")"
+}
+
+# tier_dir TIER: where it is, or will be
+tier_dir() {
+    local key
+    key=$({
+        echo "$tier_recipe $(tier_suites "$1")"
+        tier_field "$1" how
+        tier_field "$1" packages
+    } | sha256sum | cut -c 1-12)
+    echo "$cache/$1-$key"
+}
+
+# tier_contents TIER: changes when what is in it does: the same packages may come
+# in other versions
+tier_contents() {
+    sha256sum "$(tier_dir "$1")/.tier" | cut -c 1-12
+}
+
+# cache_path PATH: a path below $cache, as the tools tier sees it
 cache_path() {
     echo "/cache${1#"$cache"}"
 }
 
-# The first process in the new namespaces: mount, then run the command.  When
-# it ends, the kernel ends everything that it left behind.
+# as_root CMD...: as root; or, for a user, as the root of a user namespace: there
+# the user's files are root's, and other owners are the user's ids of /etc/subuid.
+# With mounts and processes of its own: when CMD ends, the kernel ends what it
+# left behind.
+as_root() {
+    local users=()
+    [ "$(id -u)" = 0 ] || users=(--user --map-auto --map-root-user)
+    run_dying_with_us unshare "${users[@]}" --mount --pid --fork --kill-child "$@"
+}
+
+# The first process in the new namespaces: mount, then run the command.  A mount
+# that only this user sees must keep the flags of the one below.
 # shellcheck disable=SC2016
 enter='
 set -eu
@@ -227,7 +292,8 @@ mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=1777 tmp "$root/tmp"
 mount --bind "$cache" "$root/cache"
 mount --bind "$repo" "$root/repo"
-mount -o remount,bind,ro "$root/repo"
+flags=$(findmnt -no VFS-OPTIONS "$root/repo" | tail -n 1)
+mount -o "remount,bind,ro,${flags#r?}" "$root/repo"
 for file in /etc/resolv.conf /etc/hosts; do
     if [ -e "$file" ]; then mount --bind "$(readlink -f "$file")" "$root$file"; fi
 done
@@ -238,11 +304,10 @@ chroot "$root" "$@"
 '
 
 # in_root [--bind DIR:DIR-IN-ROOT]... [--dir DIR-IN-ROOT] CMD...: run CMD in the
-# build root, in mount and process namespaces of its own, with this repository
-# at /repo (read-only) and $cache at /cache.  The network is the machine's.
+# tools tier, with this repository at /repo (read-only) and $cache at /cache, where
+# the other tiers are.  The network is the machine's.
 in_root() {
-    local root binds='' dir=/ proxy=() name
-    root=${QGD_ROOT:-$(root_dir)}
+    local binds='' dir=/ proxy=() name
     while :; do
         case $1 in
         --bind) binds="$binds $2" ;;
@@ -255,11 +320,9 @@ in_root() {
         [ -z "${!name:-}" ] || proxy+=("$name=${!name}")
     done
     # shellcheck disable=SC2016
-    run_dying_with_us unshare --mount --pid --fork --kill-child \
-        sh -c "$enter" enter "$root" "$repo" "$cache" "$binds" \
+    as_root sh -c "$enter" enter "$(tier_dir tools)" "$repo" "$cache" "$binds" \
         env -i "${proxy[@]}" HOME=/root LANG=C.UTF-8 TERM=dumb \
         PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 \
-        DEBIAN_FRONTEND=noninteractive \
         GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' \
         CCACHE_DIR=/cache/ccache CCACHE_MAXSIZE=2G CCACHE_COMPILERCHECK=content \
         sh -c 'cd "$1" && shift && exec "$@"' in_root "$dir" "$@"
@@ -274,9 +337,11 @@ run_dying_with_us() {
     setpriv --pdeathsig KILL "$@"
 }
 
-# rm_tree DIR...: remove what we made; never goes into something mounted there
+# rm_tree DIR...: remove what we made; never goes into something mounted there.
+# The tools tier has files that are not the user's own.
 rm_tree() {
-    rm -rf --one-file-system -- "$@"
+    rm -rf --one-file-system -- "$@" 2>/dev/null ||
+        (as_root rm -rf --one-file-system -- "$@")
 }
 
 # ---- QEMU trees --------------------------------------------------------
