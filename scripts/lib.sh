@@ -205,7 +205,7 @@ lock_cache() {
 tiers_file=${QGD_TIERS:-$repo/scripts/tiers}
 
 # Raise when buildroot makes something else from the same packages.
-tier_recipe=3
+tier_recipe=4
 
 # tier_field TIER FIELD: its value in the file of tiers.  NAME@SUITE is NAME, of
 # exactly that suite.

@@ -1,0 +1,9 @@
+# The lab's POWER guests: the board, and the devices that its tests use.  What
+# else a pseries machine could have takes most of the build.
+CONFIG_PSERIES=y
+CONFIG_SPAPR_RNG=y
+CONFIG_VIRTIO_PCI=y
+CONFIG_VIRTIO_BLK=y
+CONFIG_VIRTIO_NET=y
+CONFIG_VIRTIO_RNG=y
+CONFIG_VIRTIO_SERIAL=y
