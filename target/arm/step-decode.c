@@ -497,6 +497,18 @@ static uint32_t step_ldst_writes(uint32_t word)
     }
 }
 
+/* Of FEAT_PAuth_LR: what no field of theirs names */
+static uint32_t step_implied_writes(uint32_t word)
+{
+    if ((word & 0xff80001f) == 0xf380001f) {
+        return 1u << REG_LR;                            /* autiasppc */
+    }
+    if ((word & 0xffffcbff) == 0xdac18bfe) {
+        return 1u << 17;                                /* pacia171615 */
+    }
+    return 0;
+}
+
 static uint32_t step_branch_writes(const ArmStepInsn *insn, uint32_t word)
 {
     bool system = step_field(word, 23, 9) == 0x1aa;
@@ -518,7 +530,8 @@ static uint32_t step_branch_writes(const ArmStepInsn *insn, uint32_t word)
         /* Hints: pacia1716, chkfeat; paciasp, xpaclri */
         return 1 << 15 | 1 << 16 | 1 << 17 | 1u << REG_LR;
     }
-    return 0;
+    /* What is not known here may write any: tchangef (FEAT_S1POE2) does */
+    return system || insn->cls != ARM_STEP_PLAIN ? 0 : WRITES_ALL;
 }
 
 uint32_t arm_step_writes(const ArmStepInsn *insn, uint32_t word)
@@ -526,6 +539,7 @@ uint32_t arm_step_writes(const ArmStepInsn *insn, uint32_t word)
     switch (insn->group) {
     case ARM_STEP_GROUP_IMM:
     case ARM_STEP_GROUP_REG:
+        return step_written(word, 0) | step_implied_writes(word);
     case ARM_STEP_GROUP_SIMD:
         return step_written(word, 0);
     case ARM_STEP_GROUP_LDST:

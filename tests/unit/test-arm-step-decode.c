@@ -951,6 +951,26 @@ static void test_writes(void)
         { 0x5800000b, 0x00001803 }, /* ldr x11, =: fields of the offset, too */
         { 0x4cdf7180, 0x90001003 }, /* ld1 {v0.16b}, [x12], #16: likewise */
         { 0x25208000, 0xffffffff }, /* SVE */
+        /* FEAT_PAuth_LR: to X30, to X17, or to nothing */
+        { 0xf380009f, 0xc0000000 }, /* autiasppc: and the field, SP */
+        { 0xf3a000bf, 0xc0000000 }, /* autibsppc */
+        { 0xdac1907e, 0x40000000 }, /* autiasppcr x3 */
+        { 0xdac1947e, 0x40000000 }, /* autibsppcr x3 */
+        { 0xdac1a3fe, 0x40000000 }, /* paciasppc */
+        { 0xdac1a7fe, 0x40000000 }, /* pacibsppc */
+        { 0xdac183fe, 0x40000000 }, /* pacnbiasppc */
+        { 0xdac187fe, 0x40000000 }, /* pacnbibsppc */
+        { 0xdac18bfe, 0x40020000 }, /* pacia171615: and the field, X30 */
+        { 0xdac18ffe, 0x40020000 }, /* pacib171615 */
+        { 0xdac1bbfe, 0x40020000 }, /* autia171615 */
+        { 0xdac1bffe, 0x40020000 }, /* autib171615 */
+        { 0xdac10fe3, 0x00000008 }, /* pacdb x3, sp: no X17 */
+        { 0xd65f0be3, 0x00000000 }, /* retaasppcr x3 */
+        { 0x5500005f, 0x00000000 }, /* retaasppc */
+        { 0xd50324ff, 0x40038000 }, /* pacm: as all hints */
+        /* Of the group of branches, and not described: perhaps any register */
+        { 0xd5920b28, 0xffffffff }, /* tchangef x8, #0x59, nb (FEAT_S1POE2) */
+        { 0xd69f03e0, 0x00000000 }, /* eret */
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
