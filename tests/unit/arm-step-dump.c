@@ -15,9 +15,9 @@
  * what it is described as, see describe().  The first word is at 4 GiB.
  *
  * All words with 0xd501, 0xd503 and 0xd65f in the upper half come first, then
- * random ones, a quarter each of all groups, of branches and system
- * instructions, of 0xd4 to 0xd7 in bits 31:24, and of load- and
- * store-exclusives.
+ * sys, sysl and sysp with all operations, then random ones, a quarter each of
+ * all groups, of branches and system instructions, of 0xd4 to 0xd7 in bits
+ * 31:24, and of load- and store-exclusives.
  */
 
 static uint64_t state;
@@ -35,7 +35,7 @@ static const char *name(char *buffer, size_t size, int bits, int reg)
 
 static void describe_branch(const ArmStepInsn *insn, uint64_t target)
 {
-    char reg[8];
+    char reg[8], rm[8];
 
     switch (insn->test) {
     case ARM_STEP_TEST_NONE:
@@ -55,7 +55,9 @@ static void describe_branch(const ArmStepInsn *insn, uint64_t target)
                target);
         break;
     case ARM_STEP_TEST_REG:
-        printf("reg");
+        printf("reg %d %d %s %s 0x%" PRIx64, insn->cond, insn->bits,
+               name(reg, sizeof(reg), insn->bits, insn->reg),
+               name(rm, sizeof(rm), insn->bits, insn->rm), target);
         break;
     }
 }
@@ -125,10 +127,16 @@ static void describe(const ArmStepInsn *insn, uint64_t address)
 static uint32_t pick(unsigned long i)
 {
     static const uint32_t first[] = { 0xd5010000, 0xd5030000, 0xd65f0000 };
+    static const uint32_t sys[] = { 0xd5080000, 0xd5280000, 0xd5480000 };
     uint32_t word = step_random_word(&state);
+    unsigned long j = i - (G_N_ELEMENTS(first) << 16);
 
     if (i >> 16 < G_N_ELEMENTS(first)) {
         return first[i >> 16] | (i & 0xffff);
+    }
+    if (j >> 14 < G_N_ELEMENTS(sys)) {
+        /* op1, CRn, CRm and op2, 14 bits; sysp has two registers, or none */
+        return sys[j >> 14] | (j & 0x3fff) << 5 | (word & 0x1e);
     }
     switch (i & 3) {
     case 0:
@@ -138,7 +146,8 @@ static uint32_t pick(unsigned long i)
     case 2:
         return (word & 0x03ffffff) | 0xd4000000;
     default:
-        return (word & 0xc07fffff) | 0x08000000;
+        /* With bit 24 those of FEAT_LSUI */
+        return (word & 0xc17fffff) | 0x08000000;
     }
 }
 
