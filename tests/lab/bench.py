@@ -37,6 +37,12 @@ class Bench:
     def logs(self) -> list[Path]:
         return self.lab.logs
 
+    @property
+    def unpatched(self) -> Path:
+        if not self.options.unpatched:
+            raise AssertionError("wants --unpatched")
+        return self.options.unpatched
+
     @contextlib.contextmanager
     def guest(self, payload: str | None, **changes: object) -> Iterator[L2]:
         config = L2Config(

@@ -324,7 +324,7 @@ def read_log(guest: Guest) -> list[tuple[int, ...]]:
 
 def logged_at_full_speed(bench: Bench, state: State) -> list[tuple[int, ...]]:
     """By the unpatched QEMU, with one breakpoint behind it all and no step."""
-    with irq_guest(bench, state, SLOW, 0, qemu=bench.options.unpatched) as guest:
+    with irq_guest(bench, state, SLOW, 0, qemu=bench.unpatched) as guest:
         start_faults(guest)
         guest.gdb.run_to(guest.at["faults_done"])
         return read_log(guest)

@@ -90,7 +90,7 @@ def check_counts(gdb: Gdb, image: Image) -> None:
 
 def migrate_stopped(bench: Bench) -> None:
     """clause 7: stopped behind a step; to patched and to unpatched QEMU"""
-    for qemu in (bench.options.qemu, bench.options.unpatched):
+    for qemu in (bench.options.qemu, bench.unpatched):
         with source(bench, "spin") as (guest, gdb, image):
             for _ in range(4):
                 gdb.step()
@@ -105,7 +105,7 @@ def migrate_stopped(bench: Bench) -> None:
 
 def migrate_unpatched(bench: Bench) -> None:
     """clause 7: from unpatched QEMU, then stepped"""
-    with source(bench, "spin", qemu=bench.options.unpatched) as (guest, gdb, image):
+    with source(bench, "spin", qemu=bench.unpatched) as (guest, gdb, image):
         before = state(gdb)
         monitor(guest, f"migrate file:{STATE}")
         wait_migrated(guest)

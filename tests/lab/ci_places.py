@@ -226,7 +226,7 @@ class Places:
 @contextlib.contextmanager
 def places(bench: Bench, what: str) -> Iterator[Places]:
     image = Image.load(bench.payloads["places"])
-    with (bench.guest("places", qemu=bench.options.unpatched, slot=1) as one,
+    with (bench.guest("places", qemu=bench.unpatched, slot=1) as one,
           bench.guest("places") as other):
         both = Places(Side(Gdb.connect(one.gdb_port, timeout=20), image),
                       Side(Gdb.connect(other.gdb_port, timeout=20), image),

@@ -23,7 +23,7 @@ KVM_RUN, GET_REGS, SET_REGS = "0x2000ae80", "0x4188ae81", "0x8188ae82"
 
 def unpatched_step_never_returns(bench: Bench) -> None:
     """BASELINE P1: why any of this exists"""
-    with bench.spinning(qemu=bench.options.unpatched) as (_, gdb, _image):
+    with bench.spinning(qemu=bench.unpatched) as (_, gdb, _image):
         try:
             gdb.step(timeout=4)
         except RspError as err:
@@ -257,7 +257,7 @@ def ioctls(bench: Bench) -> None:
 def unattached(bench: Bench) -> None:
     """clause 8: without a debugger, the same ioctls as unpatched QEMU"""
     counts = []
-    for qemu in (bench.options.unpatched, bench.options.qemu):
+    for qemu in (bench.unpatched, bench.options.qemu):
         with bench.guest("be-short", qemu=qemu, stopped=False,
                          extra=["-trace", "kvm_*ioctl"]) as guest:
             time.sleep(3)

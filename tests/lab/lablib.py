@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import json
 import lzma
 import os
 import re
@@ -393,6 +394,8 @@ class KernelPackage:
         """None: the kernel has it built in, or, being another version, none such."""
         for base in ("usr/lib/modules", "lib/modules"):
             for path in sorted((self.root / base).glob(f"*/kernel/**/{name}.ko*")):
+                if path.suffix not in (".ko", ".xz"):
+                    raise LabError(f"{path}: neither plain nor compressed by xz")
                 data = path.read_bytes()
                 return lzma.decompress(data) if path.suffix == ".xz" else data
         return None
@@ -616,6 +619,16 @@ class L2Config:
     run: tuple[str, ...] = ()           # Linux: lines of init, see l2_initramfs()
 
 
+# In L1, between two clients of a kept host: guests that were left running, disks that
+# they have written, and all files when these take half of the memory that there is for
+# them
+CLEAN_UP = """
+for f in /tmp/l2-*.pid; do test -e $f && kill -9 $(cat $f); rm -f $f; done
+rm -f /tmp/*.qcow2
+test $(df -P /tmp | sed -n 's/.* \\([0-9]*\\)% .*/\\1/p') -lt 50 || rm -f /tmp/????????????-*
+true"""
+
+
 class Lab:
     """One booted L1.  A context manager: leaves no process behind."""
 
@@ -632,13 +645,48 @@ class Lab:
         self.guests: dict[int, L2] = {}
         self.logs: list[Path] = [self.console]
         self.process: subprocess.Popen[bytes] | None = None
+        self.control: socket.socket | None = None   # L1's init connects to it
         self.shell: Shell | None = None
+        self.keeper: socket.socket | None = None    # has booted L1 for us
         self._pushed: set[str] = set()
         self._started = 0
 
+    @classmethod
+    def attach(cls, path: Path, work: Path, pc_bios: Path, progress: Progress | None = None,
+               children: Children | None = None) -> Self:
+        """A host that `lab up` keeps at this path; see kept_host.py."""
+        keeper = socket.socket(socket.AF_UNIX)
+        keeper.settimeout(20)
+        try:
+            keeper.connect(os.fspath(path))
+            data, fds, _, _ = socket.recv_fds(keeper, 65536, 1)
+        except OSError as err:
+            keeper.close()
+            raise LabError(f"no host at {path}: {err.strerror or err}; 'scripts/lab up' "
+                           "boots one") from None
+        said = json.loads(data or '{"error": "it has just ended"}')
+        if "error" in said:
+            keeper.close()
+            raise LabError(f"the host at {path}: {said['error']}")
+        lab = cls(LabConfig(Path(said["kernel_dir"]), work, pc_bios, said["machine"]),
+                  progress, children)
+        lab.keeper, lab.shell = keeper, Shell(socket.socket(fileno=fds[0]))
+        lab.gdb_ports = said["gdb_ports"]
+        lab.console = Path(said["console"])
+        lab.logs = [lab.console]
+        return lab
+
+    def description(self) -> dict[str, Any]:
+        """What attach() has to be told."""
+        return {"kernel_dir": str(self.config.kernel_dir.resolve()),
+                "machine": self.config.machine, "gdb_ports": self.gdb_ports,
+                "console": str(self.console)}
+
     def __enter__(self) -> Self:
         try:
-            self.boot()
+            if self.keeper is None:
+                self.boot()
+            self.config.work.mkdir(parents=True, exist_ok=True)
         except BaseException:
             self.close()
             raise
@@ -675,41 +723,54 @@ class Lab:
         forwards = "".join(
             f",hostfwd=tcp:127.0.0.1:{port}-{L1_ADDRESS}:{L1_GDB_PORT + slot}"
             for slot, port in enumerate(self.gdb_ports))
-        with socket.create_server(("127.0.0.1", 0)) as control:
-            argv = [
-                self.arch.qemu, *self.arch.hosts[config.machine],
-                "-accel", "tcg,thread=multi",
-                "-smp", str(config.l1_cpus), "-m", config.l1_memory,
-                "-nographic", "-monitor", "none",
-                "-serial", f"file:{self.console}",
-                "-kernel", str(self.kernel.vmlinux), "-initrd", str(initrd),
-                "-append", f"console={self.arch.console} rdinit=/init quiet "
-                           f"lab.control={control.getsockname()[1]}",
-                "-netdev", f"user,id=n0{forwards}",
-                "-device", "virtio-net-pci,netdev=n0,bus=pcie.0,"
-                           "disable-legacy=on,romfile=",
-            ]
-            with self.progress.phase(f"L1 boot ({config.machine})"):
-                log = config.work / "l0.log"
-                log.write_bytes(b"")
-                if log not in self.logs:
-                    self.logs.append(log)
-                self.process = self.children.start(argv, log)
-                self.shell = Shell(self._await_control(control))
-                self.shell.check("true")
+        if self.control is None:
+            self.control = socket.create_server(("127.0.0.1", 0))
+        argv = [
+            self.arch.qemu, *self.arch.hosts[config.machine],
+            "-accel", "tcg,thread=multi",
+            "-smp", str(config.l1_cpus), "-m", config.l1_memory,
+            "-nographic", "-monitor", "none",
+            "-serial", f"file:{self.console}",
+            "-kernel", str(self.kernel.vmlinux), "-initrd", str(initrd),
+            "-append", f"console={self.arch.console} rdinit=/init quiet "
+                       f"lab.control={self.control.getsockname()[1]}",
+            "-netdev", f"user,id=n0{forwards}",
+            "-device", "virtio-net-pci,netdev=n0,bus=pcie.0,disable-legacy=on,romfile=",
+        ]
+        with self.progress.phase(f"L1 boot ({config.machine})"):
+            log = config.work / "l0.log"
+            log.write_bytes(b"")
+            if log not in self.logs:
+                self.logs.append(log)
+            self.process = self.children.start(argv, log)
+            self._await_shell(config.boot_timeout)
 
-    def _await_control(self, control: socket.socket) -> socket.socket:
-        assert self.process is not None
-        control.settimeout(0.5)
-        deadline = time.monotonic() + self.config.boot_timeout
+    def check_alive(self) -> None:
+        if self.process is not None and self.process.poll() is not None:
+            raise L0Died(f"L0 ended with status {self.process.returncode}", self.logs)
+
+    def _await_shell(self, timeout: float) -> None:
+        """L1's init connects when it has booted, and whenever its shell has ended."""
+        assert self.control is not None
+        self.control.settimeout(0.5)
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             with contextlib.suppress(TimeoutError):
-                return control.accept()[0]
-            if self.process.poll() is not None:
-                raise L0Died(f"L0 ended with status {self.process.returncode}",
-                             self.logs)
-        raise LabError(f"L1 did not come up in {self.config.boot_timeout:g} s",
-                       self.logs)
+                self.shell = Shell(self.control.accept()[0])
+                self.shell.check("true")
+                return
+            self.check_alive()
+        raise LabError(f"L1 has not connected in {timeout:g} s", self.logs)
+
+    def renew_shell(self) -> None:
+        """A shell that no client has used, and nothing of a client's in L1."""
+        assert self.shell is not None
+        with contextlib.suppress(OSError):
+            self.shell.sock.shutdown(socket.SHUT_RDWR)
+        self.shell.sock.close()
+        # It may be within a command, none of which takes longer
+        self._await_shell(120)
+        self.shell.check(CLEAN_UP)
 
     def push(self, path: Path, executable: bool = False) -> str:
         """Copy a file into L1, once for each content; its name there."""
@@ -717,8 +778,17 @@ class Lab:
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         name = f"/tmp/{digest[:12]}-{path.name}"
-        if name in self._pushed:
-            return name
+        if name not in self._pushed:
+            # A kept host may have it from another run
+            if self.shell.run(f"stat -c %s {name}") != (0, f"{len(data)}\n"):
+                self._copy(path, data, name)
+            if executable:
+                self.shell.check(f"chmod +x {name}")
+            self._pushed.add(name)
+        return name
+
+    def _copy(self, path: Path, data: bytes, name: str) -> None:
+        assert self.shell is not None
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(30)
             port = server.getsockname()[1]
@@ -739,10 +809,6 @@ class Lab:
         size = self.shell.check(f"stat -c %s {name}").strip()
         if size != str(len(data)):
             raise LabError(f"{path} reached L1 with {size} of {len(data)} bytes")
-        if executable:
-            self.shell.check(f"chmod +x {name}")
-        self._pushed.add(name)
-        return name
 
     def start_l2(self, config: L2Config, timeout: float = 60.0) -> L2:
         """Start a guest and wait until its gdbstub listens."""
@@ -785,9 +851,10 @@ class Lab:
     def close(self) -> None:
         for guest in list(self.guests.values()):
             guest.forget()
-        if self.shell is not None:
-            self.shell.sock.close()
-            self.shell = None
+        for sock in (self.shell and self.shell.sock, self.control, self.keeper):
+            if sock is not None:
+                sock.close()
+        self.shell = self.control = self.keeper = None
         if self.process is not None:
             self.children.stop(self.process)
             self.process = None

@@ -4,6 +4,7 @@
 
     run-ci.py --qemu FILE --kernel-dir DIR --work DIR
         [--unpatched FILE --pc-bios DIR | --machine arm64]
+    run-ci.py --qemu FILE --host FILE --work DIR ...    on the host that `lab up` keeps
 
 Each test names the clause of the step contract (about/CONTRACT.md) that it
 checks.  The last line is "N passed, N failed".  --full steps the whole
@@ -39,14 +40,26 @@ PPC64_TESTS = [test for part in (ci_steps, ci_interrupts, ci_places, ci_points, 
 BY_HAND = ci_migration.BY_HAND + ci_linux.BY_HAND
 
 
+def make_lab(options: argparse.Namespace, children: Children) -> Lab:
+    """The lab to be booted, or one that is up, whose machine is meant then."""
+    if options.host:
+        lab = Lab.attach(options.host, options.work, options.pc_bios, Progress(), children)
+        options.machine = lab.config.machine
+        return lab
+    return Lab(LabConfig(options.kernel_dir, options.work, options.pc_bios,
+                         options.machine), Progress(), children)
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--qemu", type=Path, required=True)
-    add("--unpatched", type=Path, help="for POWER")
+    add("--unpatched", type=Path, help="for POWER; with --only for the tests that want it")
     add("--pc-bios", type=Path, help="for POWER")
-    add("--kernel-dir", type=Path, required=True)
+    host = parser.add_mutually_exclusive_group(required=True)
+    host.add_argument("--kernel-dir", type=Path)
+    host.add_argument("--host", type=Path, help="that scripts/lab up has printed")
     add("--work", type=Path, required=True)
     add("--machine", choices=HOSTS, default="powernv9")
     add("--full", action="store_true")
@@ -56,18 +69,23 @@ def main(argv: list[str]) -> int:
     add("--time-limit", type=float, default=2400)
     options = parser.parse_args(argv)
     options.work = options.work.resolve()
+    children = Children()
+    try:
+        lab = make_lab(options, children)
+    except LabError as err:
+        err.report()
+        print("0 passed, 1 failed")
+        return 1
     tests = ci_arm64.TESTS + ci_lockstep.ARM64_TESTS
     tests += [] if options.no_linux else ci_linux.ARM64_TESTS
     if HOSTS[options.machine] is PPC64:
-        if not (options.unpatched and options.pc_bios):
+        if not options.pc_bios or not (options.unpatched or options.only):
             parser.error(f"{options.machine} wants --unpatched and --pc-bios")
         tests = PPC64_TESTS + (BY_HAND if options.full or options.only else [])
     tests = [t for t in tests
              if not options.only or re.search(options.only, t.__name__)]
-    children = Children()
-    config = LabConfig(kernel_dir=options.kernel_dir, work=options.work,
-                       pc_bios=options.pc_bios, machine=options.machine)
-    lab = Lab(config, Progress(), children)
+    if not tests:
+        parser.error(f"no test of {options.machine} has a name like {options.only}")
     watchdog = Watchdog(options.time_limit, children, lambda: lab.logs)
     try:
         with lab:
