@@ -296,7 +296,38 @@ def held_over_dump(bench: Bench) -> None:
                 check(f"registers of {held}", gdb.read_g(), registers)
 
 
+def described(bench: Bench) -> None:
+    """item 15: `p` gives of each register as many bytes as it is described with (also unpatched)"""
+    with bench.stopped() as (_, gdb):
+        check("many", len(gdb.read()) > 70, True)
+
+
+MSR_FP, MSR_VEC, MSR_VSX = 1 << 13, 1 << 25, 1 << 23
+
+
+def by_name(bench: Bench) -> None:
+    """item 15: what `P` writes is in the register of that name, for the guest, too (also unpatched)"""
+    values = {name: int.from_bytes(bytes(range(n, n + size)), "big") for n, (name, size)
+              in enumerate({"f0": 8, "f31": 8, "vr0": 16, "vr31": 16, "vs0h": 8}.items(), 17)}
+    with bench.stopped() as (guest, gdb):
+        msr = gdb.read(["msr"])["msr"]
+        gdb.write("msr", msr | MSR_FP | MSR_VEC | MSR_VSX)
+        for name, value in values.items():
+            gdb.write(name, value)
+        check("read", gdb.read(values), values)
+        place(gdb, guest.named)
+        gdb.run_to(guest.named_end)
+        check("read when it has run", gdb.read(values), values)
+        stored = gdb.read_memory(guest.buffer, 64)
+        sizes = {"f0": 8, "f31": 8, "vr0": 16, "vr31": 16, "f0 of vs0": 8, "vs0h": 8}
+        for name, size in sizes.items():
+            check(f"{name} as the guest has it", stored[:size].hex(),
+                  f"{values[name.split()[0]]:0{2 * size}x}")
+            stored = stored[size:]
+
+
 TESTS: list[Test] = [
+    described, by_name,
     stale_step, stale_other_stop, stale_two_steps, stale_plain, stale_after_interrupt,
     stale_detach, disconnect_stopped, disconnect_running, disconnect_stepping,
     step_powered_off, step_powered_off_first, step_powered_off_beside, step_all_one_off,

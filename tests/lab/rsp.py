@@ -295,6 +295,10 @@ class Gdb:
         single = [reg for reg in wanted.values() if reg.offset is None]
         apart = dict(zip((reg.name for reg in single),
                          self.read_raw(reg.number for reg in single)))
+        for reg in single:
+            if len(apart[reg.name]) != reg.size:
+                raise RspError(f"p{reg.number:x}: {len(apart[reg.name])} bytes; {reg.name} "
+                               f"has {reg.size}")
         values = {}
         for name, reg in wanted.items():
             raw = (apart[reg.name] if reg.offset is None

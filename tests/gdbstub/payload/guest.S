@@ -71,6 +71,22 @@ mixed_end:
         nop
         b       spin
 
+        # Stores what a debugger has written to registers of other features than the
+        # core's.  MSR says that they are available.
+        .globl  named, named_end
+named:
+        addr    r4, buffer
+        stfd    f0, 0(r4)
+        stfd    f31, 8(r4)
+        li      r5, 16
+        stvx    v0, r4, r5
+        li      r5, 32
+        stvx    v31, r4, r5
+        li      r5, 48
+        stxvd2x vs0, r4, r5
+named_end:
+        b       spin
+
         # Ways out of a range: a call, an interrupt
         .globl  call, call_end, leaf, program, program_end
 call:
