@@ -17,6 +17,7 @@
 #include "qemu/error-report.h"
 #include "qemu/log.h"
 #include "qemu/module.h"
+#include "qemu/target-info.h"
 #include "qemu/timer.h"
 #include "exec/gdbstub.h"
 #include "gdbstub/commands.h"
@@ -24,22 +25,21 @@
 #include "gdbstub/syscalls.h"
 #include "gdbstub/internals.h"
 #include "exec/replay-core.h"
-#include "exec/memory.h"
 #include "exec/target_page.h"
-#include "exec/tb-flush.h"
-#include "hw/boards.h"
+#include "hw/core/boards.h"
 #include "hw/core/cpu.h"
 #include "hw/cpu/cluster.h"
 #include "monitor/monitor.h"
 #include "chardev/char.h"
 #include "chardev/char-fe.h"
 #include "semihosting/semihost.h"
-#include "system/accel-ops.h"
+#include "accel/accel-ops.h"
+#include "accel/accel-cpu-ops.h"
+#include "system/address-spaces.h"
 #include "system/cpus.h"
 #include "system/hw_accel.h"
 #include "system/replay.h"
 #include "system/runstate.h"
-#include "system/tcg.h"
 #include "trace/control.h"
 
 #define MAX_CPUS    4
@@ -47,6 +47,7 @@
 #define PC_REG      32
 #define NO_REG      33
 #define EXTRA_REGS  4                   /* of 16 bytes, not in `g` */
+#define EXTRA_BASE  (CORE_REGS + 2)     /* two numbers are nobody's */
 #define REG_BYTES   (33 * 8 + EXTRA_REGS * 16)
 #define PAGE        4096
 #define PAGES       5                   /* 0..3 and the last of all */
@@ -92,7 +93,7 @@ broken(const char *what, const char *fmt, ...)
  */
 
 typedef struct Point {
-    int type;
+    GdbBreakpointType type;
     vaddr addr, len;
     CPUWatchpoint wp;
 } Point;
@@ -112,6 +113,7 @@ static int num_cpus, num_clusters;
 static bool kvm, kvm_emulates, step_refused, replaying;
 CPUTailQ cpus_queue = QTAILQ_HEAD_INITIALIZER(cpus_queue);
 
+/* @n: the core's, then the others', without the gap in the stub's numbers */
 static uint8_t *reg_at(Guest *g, int cpu, int n, int *size)
 {
     *size = n < NO_REG ? 8 : n == NO_REG ? 0 : 16;
@@ -189,9 +191,21 @@ static vaddr get_pc(CPUState *cpu)
     return guest_pc(cpu->cpu_index);
 }
 
+static const int8_t *stop_regs(CPUState *cpu)
+{
+    static const int8_t regs[] = { PC_REG, 1, -1 };
+
+    return regs;
+}
+
 static const gchar *arch_name(CPUState *cpu)
 {
     return "powerpc:common64";
+}
+
+const char *target_name(void)
+{
+    return "ppc64";
 }
 
 static const char *const core_names[CORE_REGS] = {
@@ -203,13 +217,24 @@ static const char *const core_names[CORE_REGS] = {
 static const char *const extra_names[EXTRA_REGS] = { "v0", "v1", "v2", "v3" };
 
 const GDBFeature gdb_static_features[] = {
-    { "power64-core.xml",
-      "<?xml version=\"1.0\"?><feature name=\"org.gnu.gdb.power.core\">"
-      "<reg name=\"r0\" bitsize=\"64\"/>*#$}</feature>",
-      "org.gnu.gdb.power.core", core_names, CORE_REGS },
-    { "power-altivec.xml",
-      "<?xml version=\"1.0\"?><feature name=\"org.gnu.gdb.power.altivec\"/>",
-      "org.gnu.gdb.power.altivec", extra_names, EXTRA_REGS },
+    {
+        .xmlname = "power64-core.xml",
+        .xml = "<?xml version=\"1.0\"?>"
+               "<feature name=\"org.gnu.gdb.power.core\">"
+               "<reg name=\"r0\" bitsize=\"64\"/>*#$}</feature>",
+        .name = "org.gnu.gdb.power.core",
+        .regs = core_names,
+        .num_regs = CORE_REGS,
+    },
+    {
+        .xmlname = "power-altivec.xml",
+        .xml = "<?xml version=\"1.0\"?>"
+               "<feature name=\"org.gnu.gdb.power.altivec\"/>",
+        .name = "org.gnu.gdb.power.altivec",
+        .regs = extra_names,
+        .base_reg = EXTRA_BASE,
+        .num_regs = EXTRA_REGS,
+    },
     { NULL }
 };
 
@@ -228,18 +253,14 @@ const TargetPageBits target_page = {
     .decided = true, .bits = 12, .mask = (uint64_t)-PAGE,
 };
 
-hwaddr cpu_get_phys_page_debugger(CPUState *cpu, vaddr addr, MemTxAttrs *attrs)
+bool cpu_translate_for_debug(CPUState *cpu, vaddr addr,
+                             TranslateForDebugResult *result)
 {
     must(cpu, "memory of no vCPU");
-    *attrs = MEMTXATTRS_UNSPECIFIED;
-    return mem_at(addr) ? addr & -PAGE : -1;
-}
-
-hwaddr cpu_get_phys_page_debug(CPUState *cpu, vaddr addr)
-{
-    MemTxAttrs attrs;
-
-    return cpu_get_phys_page_debugger(cpu, addr, &attrs);
+    *result = (TranslateForDebugResult) {
+        .physaddr = addr, .attrs.debug = 1, .lg_page_size = ctz32(PAGE),
+    };
+    return mem_at(addr);
 }
 
 int cpu_asidx_from_attrs(CPUState *cpu, MemTxAttrs attrs)
@@ -247,16 +268,24 @@ int cpu_asidx_from_attrs(CPUState *cpu, MemTxAttrs attrs)
     return 0;
 }
 
+AddressSpace address_space_memory;
+
 AddressSpace *cpu_get_address_space(CPUState *cpu, int asidx)
 {
-    return NULL;
+    return &address_space_memory;
 }
 
-bool address_space_access_valid(AddressSpace *as, hwaddr addr, hwaddr len,
+bool address_space_access_valid(const AddressSpace *as, hwaddr addr, hwaddr len,
                                 bool is_write, MemTxAttrs attrs)
 {
-    must(addr % PAGE + len <= PAGE, "%" PRIu64 " bytes of a page", len);
-    return mem_at(addr) && !(is_write && addr / PAGE == READ_ONLY);
+    must(!attrs.debug || addr % PAGE + len <= PAGE, "%" PRIu64 " bytes of a page",
+         len);
+    for (; len--; addr++) {
+        if (!mem_at(addr) || (is_write && addr / PAGE == READ_ONLY)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Page by page, as QEMU's: what comes before a fault is done */
@@ -282,33 +311,40 @@ static int access_memory(CPUState *cpu, vaddr addr, void *buf, size_t len,
     return 0;
 }
 
-static void access_physical(hwaddr addr, void *buf, hwaddr len, bool is_write)
+/* All that can be done is, and what can't is said */
+static MemTxResult access_physical(hwaddr addr, void *buf, hwaddr len,
+                                   bool is_write)
 {
+    MemTxResult result = MEMTX_OK;
     uint8_t *at = buf;
 
     must(len <= INT_MAX, "%" PRIu64 " bytes of memory", len);
     for (; len--; addr++, at++) {
         uint8_t *mem = mem_at(addr);
 
-        if (!is_write) {
-            *at = mem ? *mem : 0;
-        } else if (mem && addr / PAGE != READ_ONLY) {
-            *mem = *at;
+        if (!mem || (is_write && addr / PAGE == READ_ONLY)) {
+            result = MEMTX_DECODE_ERROR;
+            *at = is_write ? *at : 0;
+        } else {
+            *(is_write ? mem : at) = *(is_write ? at : mem);
         }
     }
+    return result;
 }
 
-int cpu_memory_rw_debugger(CPUState *cpu, vaddr addr, void *buf, size_t len,
-                           bool is_write)
+int cpu_memory_rw_debug(CPUState *cpu, vaddr addr, void *buf, size_t len,
+                        bool is_write)
 {
     must(!kvm, "memory with KVM's breakpoints in it");
     return access_memory(cpu, addr, buf, len, is_write);
 }
 
-void cpu_physical_memory_rw(hwaddr addr, void *buf, hwaddr len, bool is_write)
+MemTxResult address_space_rw(const AddressSpace *as, hwaddr addr,
+                             MemTxAttrs attrs, void *buf, hwaddr len,
+                             bool is_write)
 {
     must(!kvm, "memory with KVM's breakpoints in it");
-    access_physical(addr, buf, len, is_write);
+    return access_physical(addr, buf, len, is_write);
 }
 
 static int memory_under_points(CPUState *cpu, vaddr addr, void *buf, size_t len,
@@ -317,8 +353,7 @@ static int memory_under_points(CPUState *cpu, vaddr addr, void *buf, size_t len,
     if (!physical) {
         return access_memory(cpu, addr, buf, len, is_write);
     }
-    access_physical(addr, buf, len, is_write);
-    return 0;
+    return access_physical(addr, buf, len, is_write) == MEMTX_OK ? 0 : -1;
 }
 
 /*
@@ -378,7 +413,8 @@ static void remove_point(GPtrArray *list, int i)
     g_free(point);
 }
 
-static Point *find_point(GPtrArray *list, int type, vaddr addr, vaddr len)
+static Point *find_point(GPtrArray *list, GdbBreakpointType type, vaddr addr,
+                         vaddr len)
 {
     for (int i = 0; i < list->len; i++) {
         Point *point = list->pdata[i];
@@ -392,7 +428,8 @@ static Point *find_point(GPtrArray *list, int type, vaddr addr, vaddr len)
 }
 
 /* TCG's vCPUs have each its own, and the same one twice; KVM counts them */
-static int insert_point(CPUState *cs, int type, vaddr addr, vaddr len)
+static int insert_point(CPUState *cs, GdbBreakpointType type, vaddr addr,
+                        vaddr len)
 {
     static const int flags[] = {
         [GDB_WATCHPOINT_WRITE] = BP_GDB | BP_MEM_WRITE,
@@ -404,7 +441,7 @@ static int insert_point(CPUState *cs, int type, vaddr addr, vaddr len)
     must(cs || !kvm, "breakpoint of no vCPU");
     must(!runstate_is_running() || others_wait(),
          "breakpoint while the guest runs");
-    if (type < 0 || type > GDB_WATCHPOINT_ACCESS) {
+    if (type > GDB_WATCHPOINT_ACCESS) {
         return -ENOSYS;
     }
     if (type >= GDB_WATCHPOINT_WRITE && (!len || addr + len - 1 < addr)) {
@@ -432,14 +469,15 @@ static int insert_point(CPUState *cs, int type, vaddr addr, vaddr len)
     return 0;
 }
 
-static int delete_point(CPUState *cs, int type, vaddr addr, vaddr len)
+static int delete_point(CPUState *cs, GdbBreakpointType type, vaddr addr,
+                        vaddr len)
 {
     CPUState *cpu;
 
     must(cs || !kvm, "breakpoint of no vCPU");
     must(!runstate_is_running() || others_wait(),
          "breakpoint while the guest runs");
-    if (type < 0 || type > GDB_WATCHPOINT_ACCESS) {
+    if (type > GDB_WATCHPOINT_ACCESS) {
         return -ENOSYS;
     }
     CPU_FOREACH(cpu) {
@@ -484,15 +522,10 @@ static void delete_points(CPUState *cpu)
     }
 }
 
-static bool supports_guest_debug(void)
-{
-    return true;
-}
-
 /* KVM's happens in the vCPU's thread; until it has, all may get the lock */
 static int update_guest_debug(CPUState *cpu)
 {
-    bool on = cpu->singlestep_enabled;
+    bool on = cpu_single_stepping(cpu);
 
     if (kvm && cpu != current_cpu) {
         let_vcpus_report();
@@ -505,7 +538,7 @@ static int step_again(CPUState *cpu)
 {
     int n = cpu->cpu_index;
 
-    must(cpu == current_cpu && cpu->singlestep_enabled, "vCPU %d does not step", n);
+    must(cpu == current_cpu && cpu_single_stepping(cpu), "vCPU %d does not step", n);
     run[n].begun = !step_refused;
     return step_refused ? -EBUSY : 0;
 }
@@ -516,31 +549,36 @@ static bool steps_off_breakpoint(CPUState *cpu)
 }
 
 static AccelOpsClass accel_ops = {
-    .supports_guest_debug = supports_guest_debug,
     .update_guest_debug = update_guest_debug,
-    .insert_breakpoint = insert_point,
-    .remove_breakpoint = delete_point,
-    .remove_all_breakpoints = delete_points,
+    .insert_gdbstub_breakpoint = insert_point,
+    .remove_gdbstub_breakpoint = delete_point,
+    .remove_all_gdbstub_breakpoints = delete_points,
     .steps_off_breakpoint = steps_off_breakpoint,
 };
+static AccelState accel;
 
 const AccelOpsClass *cpus_get_accel(void)
 {
     return &accel_ops;
 }
 
-int accel_supported_gdbstub_sstep_flags(void)
+AccelState *current_accel(void)
 {
-    return SSTEP_ENABLE | SSTEP_NOIRQ | (kvm ? 0 : SSTEP_NOTIMER);
+    return &accel;
 }
 
-int cpu_single_step(CPUState *cpu, int enabled)
+bool accel_supports_guest_debug(AccelState *as)
 {
-    int before = cpu->singlestep_enabled;
+    return as->gdbstub.sstep_flags & SSTEP_ENABLE;
+}
 
-    cpu->singlestep_enabled = enabled;
-    if (before != enabled && update_guest_debug(cpu) < 0) {
-        cpu->singlestep_enabled = before;
+int cpu_single_step(CPUState *cpu, unsigned flags)
+{
+    unsigned before = cpu->singlestep_flags;
+
+    cpu->singlestep_flags = flags;
+    if (before != flags && update_guest_debug(cpu) < 0) {
+        cpu->singlestep_flags = before;
         return -EBUSY;
     }
     return 0;
@@ -608,7 +646,7 @@ static void no_steps(const char *when)
         return;
     }
     CPU_FOREACH(cpu) {
-        check('s', !cpu->singlestep_enabled, "vCPU %d, %s", cpu->cpu_index,
+        check('s', !cpu_single_stepping(cpu), "vCPU %d, %s", cpu->cpu_index,
               when);
     }
 }
@@ -766,15 +804,9 @@ void qemu_cpu_kick(CPUState *cpu)
     must(cpu, "no vCPU to kick");
 }
 
-void tb_flush(CPUState *cpu)
-{
-}
-
 void qemu_clock_enable(QEMUClockType type, bool enabled)
 {
 }
-
-bool tcg_allowed = true;
 
 ReplayMode replay_mode;
 
@@ -912,7 +944,7 @@ static void read_out(void)
     g_string_truncate(out, 0);
 }
 
-int qemu_chr_fe_write_all(CharBackend *be, const uint8_t *buf, int len)
+int qemu_chr_fe_write_all(CharFrontend *be, const uint8_t *buf, int len)
 {
     if (connected) {
         must(out->len + len < MAX_OUT, "no end of output");
@@ -921,25 +953,25 @@ int qemu_chr_fe_write_all(CharBackend *be, const uint8_t *buf, int len)
     return len;
 }
 
-int qemu_chr_fe_write(CharBackend *be, const uint8_t *buf, int len)
+int qemu_chr_fe_write(CharFrontend *be, const uint8_t *buf, int len)
 {
     return qemu_chr_fe_write_all(be, buf, len);
 }
 
-bool qemu_chr_fe_init(CharBackend *be, Chardev *chr, Error **errp)
+bool qemu_chr_fe_init(CharFrontend *be, Chardev *chr, Error **errp)
 {
     be->chr = chr;
     return true;
 }
 
-void qemu_chr_fe_deinit(CharBackend *be, bool del)
+void qemu_chr_fe_deinit(CharFrontend *be, bool del)
 {
     memset(&handlers, 0, sizeof(handlers));
     be->chr = NULL;
     connected = false;
 }
 
-void qemu_chr_fe_set_handlers(CharBackend *be, IOCanReadHandler *can_read,
+void qemu_chr_fe_set_handlers(CharFrontend *be, IOCanReadHandler *can_read,
                               IOReadHandler *read, IOEventHandler *event,
                               BackendChangeHandler *change, void *opaque,
                               GMainContext *context, bool set_open)
@@ -966,7 +998,8 @@ Chardev *qemu_chardev_new(const char *id, const char *typename,
     return mon_chr;
 }
 
-void monitor_init_hmp(Chardev *chr, bool use_readline, Error **errp)
+void monitor_new_hmp(const char *id, const char *chardev_id, bool use_readline,
+                     Error **errp)
 {
 }
 
@@ -1055,6 +1088,11 @@ ObjectClass *object_get_class(Object *obj)
     return (ObjectClass *)&cpu_class;
 }
 
+const char *object_get_typename(const Object *obj)
+{
+    return "model-cpu";
+}
+
 const char *object_class_get_name(ObjectClass *oc)
 {
     return "model-cpu";
@@ -1103,7 +1141,7 @@ void warn_report(const char *fmt, ...)
 }
 
 /* Traced, all of it: what a trace point formats has to be there */
-int qemu_loglevel = LOG_TRACE;
+unsigned qemu_loglevel = LOG_TRACE;
 bool message_with_timestamp;
 int trace_events_enabled_count = 1;
 
@@ -1153,7 +1191,7 @@ static Before look(void)
     for (int i = 0; i < MAX_CPUS; i++) {
         cpu = cpus[i];
         now.pc[i] = guest_pc(i);
-        now.steps = now.steps * 8 + !!cpu->singlestep_enabled;
+        now.steps = now.steps * 8 + cpu_single_stepping(cpu);
         for (int i = 0; i < points[cpu->cpu_index]->len; i++) {
             Point *point = points[cpu->cpu_index]->pdata[i];
 
@@ -1169,7 +1207,7 @@ static bool any_steps(void)
     CPUState *cpu;
 
     CPU_FOREACH(cpu) {
-        if (cpu->singlestep_enabled) {
+        if (cpu_single_stepping(cpu)) {
             return true;
         }
     }
@@ -1210,10 +1248,12 @@ static void guest_after(const char *packet, const Before *before)
         memcpy(expected.regs[g], guest.regs[g], REG_BYTES);
     } else if (packet[0] == 'P' && ok && g >= 0 &&
                sscanf(packet + 1, "%llx", &addr) == 1) {
-        if (addr < CORE_REGS + EXTRA_REGS) {
-            int size;
-            uint8_t *to = reg_at(&expected, g, addr, &size);
-            memcpy(to, reg_at(&guest, g, addr, &size), size);
+        if (addr < CORE_REGS ||
+            (addr >= EXTRA_BASE && addr < EXTRA_BASE + EXTRA_REGS)) {
+            int size, n = addr < CORE_REGS ? addr
+                                           : addr - EXTRA_BASE + CORE_REGS;
+            uint8_t *to = reg_at(&expected, g, n, &size);
+            memcpy(to, reg_at(&guest, g, n, &size), size);
         }
     } else if ((packet[0] == 'c' || packet[0] == 's') && packet[1] &&
                !said.replies && c >= 0) {
@@ -1451,7 +1491,7 @@ static bool feed(uint8_t byte)
     if (done) {
         packet_done(packet, &before);
     } else {
-        must(!said.replies || s->line_buf_index >= 4090,
+        must(!said.replies || s->line_buf_index >= MAX_PACKET_LENGTH - 6,
              "a reply (%s) to no packet", said.first);
     }
     return done;
@@ -1500,7 +1540,7 @@ static void nobody_there(char letter)
     check(letter, !count_points(), "%d breakpoints", count_points());
     points_there = count_points();
     CPU_FOREACH(cpu) {
-        check(letter, !cpu->singlestep_enabled, "vCPU %d steps", cpu->cpu_index);
+        check(letter, !cpu_single_stepping(cpu), "vCPU %d steps", cpu->cpu_index);
         check(letter, !runstate_is_running() || !cpu->stopped,
               "vCPU %d waits", cpu->cpu_index);
     }
@@ -1574,7 +1614,7 @@ static void run_cpu(CPUState *cpu, int count)
 
     for (int i = 0; i < count && can_run(cpu); i++) {
         uint64_t pc = guest_pc(n);
-        bool stepping = cpu->singlestep_enabled;
+        bool stepping = cpu_single_stepping(cpu);
 
         if (cpu->halted) {
             run[n].by_client = run[n].owed = false;
@@ -1719,14 +1759,12 @@ static void setup(int kind)
             clusters[i]->cluster_id = i;
         }
         cpu_class.gdb_core_xml_file = "power64-core.xml";
-        cpu_class.gdb_num_core_regs = CORE_REGS;
         cpu_class.gdb_read_register = read_core;
         cpu_class.gdb_write_register = write_core;
         cpu_class.gdb_arch_name = arch_name;
         cpu_class.set_pc = set_pc;
         cpu_class.get_pc = get_pc;
-        static const int8_t stop_regs[] = { PC_REG, 1, -1 };
-        cpu_class.gdb_stop_regs = stop_regs;
+        cpu_class.gdb_get_stop_regs = stop_regs;
         for (int i = 0; i < MAX_CPUS; i++) {
             cpus[i] = aligned_alloc(__alignof__(CPUState),
                                     ROUND_UP(sizeof(CPUState),
@@ -1736,7 +1774,9 @@ static void setup(int kind)
             cpus[i]->cpu_index = i;
             gdb_init_cpu(cpus[i]);
             gdb_register_coprocessor(cpus[i], read_extra, write_extra,
-                                     &gdb_static_features[1], 0);
+                                     &gdb_static_features[1]);
+            must(cpus[i]->gdb_num_regs == EXTRA_BASE + EXTRA_REGS,
+                 "the next feature would begin with %d", cpus[i]->gdb_num_regs);
             points[i] = g_ptr_array_new();
         }
     }
@@ -1746,6 +1786,10 @@ static void setup(int kind)
     accel_ops.memory_rw_debug = kvm ? memory_under_points : NULL;
     replaying = kind & 2 && !kvm;
     replay_mode = replaying ? REPLAY_MODE_PLAY : REPLAY_MODE_NONE;
+    accel.gdbstub = (AccelGdbConfig) {
+        .sstep_flags = SSTEP_ENABLE | SSTEP_NOIRQ | (kvm ? 0 : SSTEP_NOTIMER),
+        .can_reverse = replaying,
+    };
     /* 2 alone; 1 and 1 in clusters; 2 in a cluster and 2 alone; 2 and 2 */
     kind = kind >> 2 & 3;
     num_cpus = kind < 2 ? 2 : 4;
@@ -1755,7 +1799,7 @@ static void setup(int kind)
         CPUState *cpu = cpus[i];
 
         cpu->stop = cpu->stopped = cpu->debug_held = cpu->halted = false;
-        cpu->singlestep_enabled = 0;
+        cpu->singlestep_flags = 0;
         cpu->watchpoint_hit = NULL;
         cpu->cluster_index = kind == 1 ? i : kind >= 2 && i < 2 ? 0 :
                              kind == 3 ? 1 : UNASSIGNED_CLUSTER_INDEX;
@@ -1783,8 +1827,7 @@ static void setup(int kind)
     restart(false);
     /* What lives longer than a connection, or should not but did */
     gdbserver_state.sstep_flags = SSTEP_ENABLE | SSTEP_NOIRQ;
-    gdbserver_state.supported_sstep_flags =
-        accel_supported_gdbstub_sstep_flags();
+    gdbserver_state.accel_config = accel.gdbstub;
     gdbserver_state.multiprocess = false;
     gdbserver_state.query_cpu = NULL;
     gdbserver_state.signal = 0;
@@ -1820,8 +1863,8 @@ static void event(const char *line, size_t len)
         break;
     case '&':                           /* &HEX:PACKET, made that long */
         longer = g_strndup(line, len);
-        if (sscanf(longer, "&%4x:%n", &size, &used) == 1 && size &&
-            size < 0x2800 && used <= len && size >= len - used) {
+        if (sscanf(longer, "&%5x:%n", &size, &used) == 1 && size &&
+            size < 0x48000 && used <= len && size >= len - used) {
             longer = g_realloc(longer, size);
             memset(longer, '0', size);
             memcpy(longer, line + used, len - used);
