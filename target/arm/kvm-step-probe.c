@@ -106,7 +106,7 @@ bool kvm_arm_kernel_loses_steps(void)
     void *page;
     bool one;
 
-    if (!kvm_arm_create_scratch_host_vcpu(NULL, fds, &init)) {
+    if (!kvm_arm_create_scratch_host_vcpu(fds, &init)) {
         return true;
     }
     page = qemu_memalign(qemu_real_host_page_size(),

@@ -8,7 +8,7 @@
 #include <linux/kvm.h>
 #include "qemu/error-report.h"
 #include "exec/cpu-common.h"
-#include "hw/boards.h"
+#include "hw/core/boards.h"
 #include "system/kvm.h"
 #include "cpu.h"
 #include "internals.h"
@@ -85,7 +85,7 @@ bool kvm_arch_singlestep_done(CPUState *cs)
 {
     ArmStep *step = get_step(cs);
 
-    if (cs->singlestep_enabled && !step->armed && !step->done) {
+    if (cpu_single_stepping(cs) && !step->armed && !step->done) {
         /* Cancelled by a stop of the virtual machine, which runs again */
         step->done = kvm_arch_emulate_singlestep(cs, true) || step->done;
     }
@@ -233,6 +233,10 @@ static bool emulate(CPUState *cs, ArmStep *step)
         pstate & (PSTATE_BTYPE | PSTATE_IL)) {
         return false;
     }
+    /* The kernel's code has been read for EL0, too, which can't run it */
+    if (!el_of(pstate) && extract64(step->pc, 55, 1)) {
+        return false;
+    }
     if (sees_masks(insn)) {
         if (!may_do(cs, insn, pstate) || do_masks(cs, insn, &pstate)) {
             return false;
@@ -253,7 +257,7 @@ static bool emulate(CPUState *cs, ArmStep *step)
 static uint64_t bits_to_hold(CPUState *cs, ArmStep *step)
 {
     /* EL1 in AArch32 state could see them, and is not decoded */
-    if (!(cs->singlestep_enabled & SSTEP_NOIRQ) ||
+    if (!(cs->singlestep_flags & SSTEP_NOIRQ) ||
         (step->pstate & PSTATE_nRW && step->pstate & 0xf)) {
         return 0;
     }
@@ -330,7 +334,7 @@ static int plan_traps(CPUState *cs, ArmStep *step, StepOrder *order)
         .pstate = step->pstate,
         .has_next = step->have_insn,
         .next = step->successor,
-        .irqs = !(cs->singlestep_enabled & SSTEP_NOIRQ),
+        .irqs = !(cs->singlestep_flags & SSTEP_NOIRQ),
     };
     uint64_t places[ARM_STEP_PLACES_MAX], spsr;
     unsigned nr;
@@ -400,6 +404,11 @@ static int begin(CPUState *cs)
     StepOrder order = {};
     int ret;
 
+    if (arm_feature(cpu_env(cs), ARM_FEATURE_EL2)) {
+        /* Its exceptions may go to EL2, which nothing here knows of */
+        order.mode = STEP_ONE;
+        return tell_kvm(cs, &order);
+    }
     ret = kvm_arm_regs_read(cs, KVM_ARM_PC, &step->pc) ?:
           kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &step->pstate) ?:
           fetch(cs, step);
@@ -531,7 +540,7 @@ bool kvm_arm_step_finish(CPUState *cs)
     if (step->armed) {
         settle(cs, step);
     }
-    return cs->singlestep_enabled;
+    return cpu_single_stepping(cs);
 }
 
 bool kvm_arm_step_finish_at(CPUState *cs)

@@ -129,8 +129,6 @@ static unsigned nr_dawr(void)
 
     switch (pvr & CPU_POWERPC_POWER_SERVER_MASK) {
     case CPU_POWERPC_POWER8_BASE:
-    case CPU_POWERPC_POWER8E_BASE:
-    case CPU_POWERPC_POWER8NVL_BASE:
         return 1;
     case CPU_POWERPC_POWER9_BASE:
         /* It has one that may checkstop, and the host keeps it off */
@@ -178,11 +176,12 @@ static int find_point(vaddr addr, vaddr len, int type)
 /* CIABR matches in one privilege only: the one that the code runs in */
 static bool runs_in_problem_state(vaddr addr)
 {
+    TranslateForDebugResult found;
     CPUState *cs = first_cpu;
 
     cpu_synchronize_mmu(cs);
     return cpu_env(cs)->msr & R_MSR_PR_MASK ||
-           cpu_get_phys_page_debug(cs, addr & TARGET_PAGE_MASK) == -1;
+           !cpu_translate_for_debug(cs, addr, &found);
 }
 
 static int choose_breakpoint(vaddr addr, RegValue *value)
@@ -295,7 +294,7 @@ static void set_point(CPUState *cs, int n)
 {
     RegValue now;
 
-    if (n == CIABR && cs->singlestep_enabled) {
+    if (n == CIABR && cpu_single_stepping(cs)) {
         /* It would match what is stepped; where it goes gdb will see */
         return;
     }

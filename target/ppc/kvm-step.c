@@ -13,7 +13,8 @@
 #include "qemu/timer.h"
 #include "accel/step-session.h"
 #include "exec/cpu-common.h"
-#include "hw/boards.h"
+#include "exec/target_page.h"
+#include "hw/core/boards.h"
 #include "system/cpus.h"
 #include "system/dma.h"
 #include "system/hw_accel.h"
@@ -80,7 +81,7 @@ static int memory_write(void *opaque, uint64_t addr, const void *buf,
     if (r != MEMTX_OK) {
         return -EFAULT;
     }
-    cpu_flush_icache_range(addr, len);
+    address_space_flush_icache_range(&address_space_memory, addr, len);
     return 0;
 }
 
@@ -500,7 +501,7 @@ static int step_plan(void *vcpu, StepPlan *plan)
     }
     plan->reason = ppc_step_plan_make(&step->plan, &regs, ret ? words : NULL,
                                       (step->carrying && !step->alone) ||
-                                      cs->singlestep_enabled & SSTEP_NOIRQ);
+                                      cs->singlestep_flags & SSTEP_NOIRQ);
     if (plan->reason) {
         return -ENOTSUP;
     }
@@ -834,7 +835,7 @@ static void step_vm_state(void *opaque, bool running, RunState state)
         if (running) {
             if (step->alone) {
                 queue_carry(step);
-            } else if (cs->singlestep_enabled &&
+            } else if (cpu_single_stepping(cs) &&
                        step->session.phase == STEP_IDLE) {
                 begin(cs);
             }
@@ -844,7 +845,7 @@ static void step_vm_state(void *opaque, bool running, RunState state)
         step_session_settle(&step->session);
         if (!stop_is_silent(state)) {
             take(step);
-            cs->singlestep_enabled = 0;
+            cs->singlestep_flags = 0;
         }
     }
 }
@@ -995,10 +996,10 @@ static bool find_place(PowerPCCPU *cpu, vaddr addr, uint64_t *phys)
         .relocated = msr & PPC_STEP_MSR_IR,
         .problem_state = !(msr & PPC_STEP_MSR_PR),
     };
-    hwaddr page = cpu_get_phys_page_debug(CPU(cpu), addr & TARGET_PAGE_MASK);
+    TranslateForDebugResult found;
 
-    if (page != -1) {
-        *phys = page | (addr & ~TARGET_PAGE_MASK);
+    if (cpu_translate_for_debug(CPU(cpu), addr, &found)) {
+        *phys = found.physaddr;
         return true;
     }
     return translate(cpu, addr, MMU_INST_FETCH, other, phys);
@@ -1042,31 +1043,31 @@ int kvmppc_breakpoint_remove(vaddr addr)
 static int debug_access(CPUState *cs, vaddr addr, void *buf, size_t len,
                         bool is_write, bool physical)
 {
+    MemTxAttrs attrs = MEMTXATTRS_UNSPECIFIED;
     hwaddr phys = addr;
 
     if (!physical) {
-        hwaddr page;
+        TranslateForDebugResult found;
 
         cpu_synchronize_mmu(cs);
-        page = cpu_get_phys_page_debug(cs, addr & TARGET_PAGE_MASK);
-        if (page == -1) {
+        if (!cpu_translate_for_debug(cs, addr, &found)) {
             return -1;
         }
-        phys = page | (addr & ~TARGET_PAGE_MASK);
+        phys = found.physaddr;
+        attrs = found.attrs;
     }
     if (is_write) {
         g_autofree void *bytes = g_memdup2(buf, len);
 
         breakpoint_set_store(breakpoints, phys, bytes, len);
-        if (address_space_write(&address_space_memory, phys,
-                                MEMTXATTRS_UNSPECIFIED, bytes, len)) {
+        if (address_space_write(&address_space_memory, phys, attrs, bytes,
+                                len)) {
             return -1;
         }
-        cpu_flush_icache_range(phys, len);
+        address_space_flush_icache_range(&address_space_memory, phys, len);
         return 0;
     }
-    if (address_space_read(&address_space_memory, phys, MEMTXATTRS_UNSPECIFIED,
-                           buf, len)) {
+    if (address_space_read(&address_space_memory, phys, attrs, buf, len)) {
         return -1;
     }
     breakpoint_set_restore(breakpoints, phys, buf, len);
