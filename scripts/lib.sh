@@ -344,15 +344,6 @@ rm_tree() {
         (as_root rm -rf --one-file-system -- "$@")
 }
 
-# ---- QEMU trees --------------------------------------------------------
-
-# qemu_tree DIR: its absolute path, if it is QEMU's source
-qemu_tree() {
-    { [ -f "$1/configure" ] && [ -f "$1/VERSION" ] && [ -f "$1/qemu-options.hx" ]; } ||
-        die "$1 is not a QEMU source tree" "name the directory that has QEMU's configure"
-    (cd "$1" && pwd)
-}
-
 # A command that nobody expected to fail must not end the script in silence.
 set -E
 trap 'warn "internal error at ${BASH_SOURCE[0]##*/}:$LINENO ($BASH_COMMAND): see the output above"' ERR
