@@ -106,9 +106,9 @@ derive_sources() {
     esac
 }
 
-# proxy_settings: how this machine's apt reaches the network
-proxy_settings() {
-    apt-config dump | grep -iE '^Acquire::(https?|ForceIPv[46])' || true
+# network_settings: how this machine's apt reaches the network
+network_settings() {
+    apt-config dump | grep -iE '^Acquire::(https?|ForceIPv[46]|Retries)' || true
 }
 
 # ---- apt for another suite ---------------------------------------------
@@ -121,7 +121,6 @@ use_suite() {
     : >"$apt_dir/status"
     write_sources
     {
-        proxy_settings
         cat <<END
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "/dev/null";
@@ -136,12 +135,14 @@ Dir::Cache::archives "$apt_dir";
 Dir::Cache::pkgcache "$apt_dir/pkgcache.bin";
 Dir::Cache::srcpkgcache "";
 Acquire::Languages "none";
+Acquire::GzipIndexes "true";
 Acquire::ForceHash "SHA256";
 Acquire::Retries "5";
 APT::Sandbox::User "root";
 APT::Install-Recommends "false";
 APT::Update::Error-Mode "any";
 END
+        network_settings
         [ "$arch" = source ] || cat <<END
 APT::Architecture "$arch";
 APT::Architectures { "$arch"; };
@@ -165,7 +166,7 @@ apt_of() {
 
 # update_lists: the lists of the suite; the kept ones if it cannot be reached
 update_lists() {
-    local log=apt-update-$of-$arch.log
+    local log=update-$of-$arch.log
     try_step "package lists of $of ($arch)" "$log" apt_of apt-get update && return
     if grep -q 'is expired' "$logs/$log"; then
         say "$of: its Release file is past its Valid-Until date; used all the same, the signature is checked"
@@ -226,14 +227,18 @@ absent_files() {
 
 # fetch_files WHAT LIST: get all of LIST into the archives.  1: $why says why not
 fetch_files() {
-    local what=$1 list=$2 log=fetch-$of-$arch.log absent=$apt_dir/absent args=() uri name size hash
+    local what=$1 list=$2 log=fetch-$of-$arch.log absent=$apt_dir/absent args=() uri name hash
+    rm -f "$logs/$log"
     absent_files "$list" >"$absent"
-    while read -r uri name size hash; do
+    while read -r uri name _ hash; do
         args+=("$uri" "$archives/partial/$name" "$hash")
     done <"$absent"
     [ ${#args[@]} != 0 ] || return 0
     try_step "fetching $what of $of: $(files_size "$absent")" "$log"         apt_of /usr/lib/apt/apt-helper download-file "${args[@]}" || true
     good_files "$archives/partial" <"$absent" | while read -r name; do
+        # apt's way with a file: mirror
+        [ ! -L "$archives/partial/$name" ] ||
+            cp --remove-destination "$(readlink -f "$archives/partial/$name")" "$archives/partial/$name"
         mv "$archives/partial/$name" "$archives/$name"
     done
     why=$(absent_trouble "$absent" "$logs/$log")
@@ -241,7 +246,7 @@ fetch_files() {
 }
 
 files_size() {
-    awk '{ size += $3 } END { printf "%d files, %.1f MB", NR, size / 1e6 }' "$1"
+    awk '{ size += $3 } END { printf "%d file%s, %.1f MB", NR, NR == 1 ? "" : "s", size / 1e6 }' "$1"
 }
 
 # absent_trouble LIST LOG: why not all of LIST came; nothing if all did

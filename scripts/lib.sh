@@ -21,6 +21,12 @@ case $cache in
 /*) ;;
 *) cache=$PWD/$cache ;;
 esac
+case $cache in
+*[[:space:]:]*)
+    echo "$me: $cache: has a space or a colon: set QGD_CACHE to another directory" >&2
+    exit 1
+    ;;
+esac
 logs=$cache/log
 
 # ---- messages ----------------------------------------------------------
@@ -166,9 +172,10 @@ os_release() {
     sed -n "s/^$1=\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" /etc/os-release 2>/dev/null
 }
 
-# need_space GB: is that much free where $cache is?
+# need_space [GB]: is that much free where $cache is?
 need_space() {
     local dir=$cache free
+    [ -n "$1" ] || return 0
     while [ ! -d "$dir" ]; do dir=$(dirname "$dir"); done
     free=$(df -Pk "$dir" | awk 'NR == 2 { print int($4 / 1048576) }')
     [ "$free" -ge "$1" ] ||
@@ -245,7 +252,11 @@ tier_arch() {
 
 need_tier() {
     tier_field "$1" how >/dev/null ||
-        die "no tier $1" "the tiers are $(awk '$1 == "tier" { $1 = ""; printf "%s", $0 }' "$tiers_file")"
+        die "no tier $1" "the tiers are: $(tier_names)"
+}
+
+tier_names() {
+    sed -n 's/^tier //p' "$tiers_file" | xargs
 }
 
 # tier_dir TIER: where it is, or will be
@@ -280,13 +291,15 @@ as_root() {
     run_dying_with_us unshare "${users[@]}" --mount --pid --fork --kill-child "$@"
 }
 
-# The first process in the new namespaces: mount, then run the command.  A mount
-# that only this user sees must keep the flags of the one below.
+# The first process in the new namespaces: mount, then run the command.  The root is
+# a mount itself, so that unshare works in it, too.  A mount in a user namespace must
+# keep the flags of the one below.
 # shellcheck disable=SC2016
 enter='
 set -eu
 root=$1 repo=$2 cache=$3 binds=$4
 shift 4
+mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=1777 tmp "$root/tmp"
