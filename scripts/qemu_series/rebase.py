@@ -11,7 +11,7 @@ from pathlib import Path
 from .git import Refusal, identity, own_env
 from .repository import Base
 from .save import collected, write
-from .store import WHO, Store, is_git, say, tagged, version_of
+from .store import WHO, Store, say, tagged, version_of
 from .trees import RENAMES, State, Tree, settle
 
 
@@ -45,13 +45,16 @@ def target(store: Store, tree: Tree, state: State, wanted: str) -> tuple[str, Ba
     elif state.clone:
         return tagged(tree.git, wanted), Base(wanted)
     else:
-        source = store.get_qemu("--version", wanted)
+        source = store.cache / "src" / f"qemu-{wanted}"
+        if not source.is_dir():
+            source = store.get_qemu("--version", wanted)
         base = Base(version_of(source), *archive_of(store, version_of(source)))
     with store.locked():
-        # an archive's source is what the base's will be then; another is the user's
-        given = source if is_git(source) or not base.archive else None
-        commit = store.base(base, given) if given else store.imported(
-            f"refs/bases/{base.version}-{base.sha256[:12]}", source, base.version)
+        if base.archive:
+            ref = store.base_ref(base)
+            commit = store.git.commit(ref) or store.imported(ref, source, base.version)
+        else:
+            commit = store.base(base, source)
         if state.clone:
             tree.git("fetch", "-q", "--no-tags", str(store.git.directory), commit)
         else:

@@ -228,13 +228,24 @@ class Store:
         if source:
             self.check_version(base, source)
             return self.imported(f"refs/bases/own-{base.version}", source, base.version)
-        ref = f"refs/bases/{base.version}-{base.sha256[:12] or 'any'}"
-        found = self.git.commit(ref)
-        if found:
-            return found
+        ref = self.base_ref(base)
+        return self.git.commit(ref) or self.from_get_qemu(base, ref)
+
+    @staticmethod
+    def base_ref(base: Base) -> str:
+        return f"refs/bases/{base.version}-{base.sha256[:12] or 'any'}"
+
+    def from_get_qemu(self, base: Base, ref: str) -> str:
         source = self.get_qemu()
-        self.check_version(base, source)
-        return self.imported(ref, source, base.version)
+        version = version_of(source)
+        if version == base.version:
+            return self.imported(ref, source, version)
+        if version.split(".")[:2] != base.version.split(".")[:2]:
+            self.check_version(base, source)
+        # asked for again each time: the base itself may be had by then
+        say(f"QEMU {version} stands in for {base.version}")
+        other = f"refs/bases/{version}-instead"
+        return self.git.commit(other) or self.imported(other, source, version)
 
     @staticmethod
     def check_version(base: Base, source: Path) -> None:
