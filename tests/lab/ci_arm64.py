@@ -415,6 +415,11 @@ def range_off(bench: Bench) -> None:
     KvmBench(bench).all_of([loop])
 
 
+def registers(bench: Bench) -> None:
+    """each register has the size that it is described with"""
+    KvmBench(bench).all_of([t_state.described])
+
+
 def no_stale_step(bench: Bench) -> None:
     """nothing of a step stays after any stop; what is not resumed waits, over a dump, too"""
     KvmBench(bench).all_of(
@@ -526,4 +531,4 @@ def aarch32(bench: Bench) -> None:
 TESTS: list[Test] = [
     same_as_tcg, held_back, clock_stops, own_points, waiting, exclusives, cost, own_brk, watch, watch_more, ranges, range_off,
     step_off, step_off_two, step_off_one_by_two, met_together, put_on_breakpoint,
-    no_stale_step, migrate, snapshot, aarch32]
+    registers, no_stale_step, migrate, snapshot, aarch32]

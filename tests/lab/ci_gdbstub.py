@@ -468,7 +468,7 @@ def range_waiting(bench: Bench) -> None:
 # gdb
 
 def gdb_next(bench: Bench) -> None:
-    """gdb's `next` over 1,000 instructions: 1 packet, 20 times faster; a breakpoint in it"""
+    """gdb's `next` over 1,000 instructions: 1 resume, few packets; a breakpoint in it"""
     kvm = KvmBench(bench)
     t_gdb.thousand_instructions(kvm)
     t_gdb.breakpoint_in_range(kvm)
@@ -915,6 +915,11 @@ def registers_everywhere(bench: Bench) -> None:
                       values[thread])
 
 
+def registers_by_name(bench: Bench) -> None:
+    """numbers and sizes are those described: floating-point, VMX, VSX; the guest has them"""
+    KvmBench(bench).all_of([t_state.described, t_state.by_name])
+
+
 def no_stale_step(bench: Bench) -> None:
     """nothing of a step stays after any stop; what is not resumed waits, over a dump, too"""
     kvm = KvmBench(bench)
@@ -962,4 +967,4 @@ TESTS: list[Test] = [
     range_holds_interrupts, range_emulated, range_waiting, gdb_next, under_breakpoints,
     under_an_alias, unwritable, step_off, step_off_two, step_off_one_by_two,
     met_together, put_on_breakpoint, many_breakpoints, stop_words,
-    registers_everywhere, no_stale_step, powered_off, no_acks]
+    registers_everywhere, registers_by_name, no_stale_step, powered_off, no_acks]
