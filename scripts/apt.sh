@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Sourced after lib.sh: packages and sources of any Debian suite, with this
@@ -164,9 +164,10 @@ apt_of() {
     LC_ALL=C APT_CONFIG="$apt_dir/apt.conf" run_dying_with_us "$@"
 }
 
-# update_lists: the lists of the suite; the kept ones if it cannot be reached
+# update_lists: the lists of the suite; the kept ones if it cannot be reached.
+# 1: $why says why not
 update_lists() {
-    local log=update-$of-$arch.log
+    local log=update-$of-$arch.log date
     try_step "package lists of $of ($arch)" "$log" apt_of apt-get update && return
     if grep -q 'is expired' "$logs/$log"; then
         say "$of: its Release file is past its Valid-Until date; used all the same, the signature is checked"
@@ -174,11 +175,9 @@ update_lists() {
         try_step "package lists of $of ($arch)" "$log" apt_of apt-get update && return
     fi
     why=$(update_trouble "$logs/$log")
-    if compgen -G "$apt_dir/lists/*_dists_*" >/dev/null; then
-        say "$of: $why; using the lists that the cache has"
-        return
-    fi
-    return 1
+    date=$(sed -n 's/^Date: //p' "$apt_dir"/lists/*_InRelease 2>/dev/null | head -n 1)
+    [ -n "$date" ] || return
+    say "$of: $why; using the lists that the cache has, of $date"
 }
 
 # update_trouble LOG: one line of what apt said
@@ -205,23 +204,23 @@ fetch_trouble() {
 
 # ---- files -------------------------------------------------------------
 
-# A list of files, as here: lines "URI NAME SIZE SHA256:HASH"
+# A list of files, as here: lines "URI NAME SIZE SHA256:HASH" (size 0: not known)
 
 # uris CMD...: what an apt command would fetch, as a list of files
 uris() {
     apt_of "$@" --print-uris -qq | sed -n "s/^'\(.*\)' \([^ ]*\) \([0-9]*\) \(SHA256:[0-9a-f]*\)\$/\1 \2 \3 \4/p"
 }
 
-# good_files DIR: those names of a list of files that are whole in DIR
+# good_files DIR LIST: those names in LIST whose file is whole in DIR
 good_files() {
-    awk '{ sub(/^SHA256:/, "", $4); print $4 "  " $2 }' |
-        (cd "$1" && sha256sum --check --ignore-missing 2>/dev/null || true) |
+    awk '{ sub(/^SHA256:/, "", $4); print $4 "  " $2 }' "$2" |
+        (cd "$1" && { sha256sum --check --ignore-missing 2>/dev/null || true; }) |
         sed -n 's/: OK$//p'
 }
 
 # absent_files LIST: those lines whose file is not whole in the archives
 absent_files() {
-    good_files "$archives" <"$1" |
+    good_files "$archives" "$1" |
         awk 'FILENAME == "-" { good[$1]; next } !($2 in good)' - "$1"
 }
 
@@ -235,7 +234,7 @@ fetch_files() {
     done <"$absent"
     [ ${#args[@]} != 0 ] || return 0
     try_step "fetching $what of $of: $(files_size "$absent")" "$log"         apt_of /usr/lib/apt/apt-helper download-file "${args[@]}" || true
-    good_files "$archives/partial" <"$absent" | while read -r name; do
+    good_files "$archives/partial" "$absent" | while read -r name; do
         # apt's way with a file: mirror
         [ ! -L "$archives/partial/$name" ] ||
             cp --remove-destination "$(readlink -f "$archives/partial/$name")" "$archives/partial/$name"
@@ -246,7 +245,11 @@ fetch_files() {
 }
 
 files_size() {
-    awk '{ size += $3 } END { printf "%d file%s, %.1f MB", NR, NR == 1 ? "" : "s", size / 1e6 }' "$1"
+    awk '{ size += $3 }
+        END {
+            printf "%d file%s", NR, NR == 1 ? "" : "s"
+            if (size) printf ", %.1f MB", size / 1e6
+        }' "$1"
 }
 
 # absent_trouble LIST LOG: why not all of LIST came; nothing if all did

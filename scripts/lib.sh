@@ -110,7 +110,7 @@ try_step() {
     { trap - ERR; "$@"; } </dev/null >"$log" 2>&1 &
     step_pid=$!
     while kill -0 "$step_pid" 2>/dev/null; do
-        sleep 0.2
+        sleep 0.1
         if [ "$(date +%s)" != "$beat" ]; then
             beat=$(date +%s)
             heartbeat "$what" "$log" "$since"

@@ -290,6 +290,24 @@ def test_guest_kernel_in_elf(mirror: Mirror, scripts: Scripts) -> None:
     assert [path.name for path in root.glob("boot/*")] == [f"vmlinux-8-{ARCH}"]
 
 
+def test_what_a_killed_run_left(mirror: Mirror, scripts: Scripts) -> None:
+    add_all(mirror, "one")
+    tier = scripts.run("buildroot", TOOL).paths[0]
+    tier.rename(f"{tier}.new")
+    Path(f"{tier}.new", "junk").touch()
+    assert scripts.run("buildroot", TOOL).paths == [tier]
+    assert sorted(path.name for path in tier.iterdir()) == [".tier", "usr"]
+    assert list(scripts.cache.glob("*.new")) == []
+
+
+def test_no_network(mirror: Mirror, scripts: Scripts) -> None:
+    mirror.stop()
+    done = scripts.run("buildroot", TOOL)
+    assert (done.status, done.paths) == (1, [])
+    line_with(done.said, TOOL, "one", "connect", "trying two")
+    assert "404" not in done.said
+
+
 def test_unknown_tier(scripts: Scripts) -> None:
     done = scripts.run("buildroot", "nonsense")
     assert done.status == 1
