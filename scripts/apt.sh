@@ -221,7 +221,7 @@ good_files() {
 # absent_files LIST: those lines whose file is not whole in the archives
 absent_files() {
     good_files "$archives" "$1" |
-        awk 'FILENAME == "-" { good[$1]; next } !($2 in good)' - "$1"
+        awk 'part == 1 { good[$1]; next } !($2 in good)' part=1 - part=2 "$1"
 }
 
 # fetch_files WHAT LIST: get all of LIST into the archives.  1: $why says why not
@@ -233,7 +233,8 @@ fetch_files() {
         args+=("$uri" "$archives/partial/$name" "$hash")
     done <"$absent"
     [ ${#args[@]} != 0 ] || return 0
-    try_step "fetching $what of $of: $(files_size "$absent")" "$log"         apt_of /usr/lib/apt/apt-helper download-file "${args[@]}" || true
+    try_step "fetching $what: $(files_size "$absent")" "$log" \
+        apt_of /usr/lib/apt/apt-helper download-file "${args[@]}" || true
     good_files "$archives/partial" "$absent" | while read -r name; do
         # apt's way with a file: mirror
         [ ! -L "$archives/partial/$name" ] ||
@@ -258,8 +259,7 @@ absent_trouble() {
     absent=$(absent_files "$1")
     [ -n "$absent" ] || return 0
     missing=$(sed -nE 's/^[EW]: Failed to fetch (\S+) +(404 |File not found).*/\1/p' "$2" |
-        sed 's,.*/,,; s/%2b/+/g; s/_.*//' | sort -u | tr '
-' ' ')
+        sed 's,.*/,,; s/%2b/+/g; s/_.*//' | sort -u | tr '\n' ' ')
     if grep -q 'No space left' "$2"; then
         echo "no space left in $cache"
     elif [ -n "$missing" ]; then

@@ -214,6 +214,14 @@ def test_package_that_is_in_no_list(mirror: Mirror, scripts: Scripts) -> None:
     line_with(done.said, TOOL, "one", "nowhere", "trying two")
 
 
+def test_kernel_that_is_in_no_list(mirror: Mirror, scripts: Scripts) -> None:
+    add_all(mirror, "one", "two")
+    kernel(mirror, suite="two", split=True)
+    done = scripts.run("buildroot", GUEST)
+    assert done.status == 0, done.said
+    line_with(done.said, GUEST, "one", f"no kernel linux-image-{ARCH}", "trying two")
+
+
 def test_second_build_needs_no_mirror(mirror: Mirror, scripts: Scripts) -> None:
     """Also where the first suite's packages never came."""
     add_all(mirror, "one", "two")
@@ -252,20 +260,20 @@ def test_old_packages_are_forgotten(mirror: Mirror, scripts: Scripts) -> None:
         f"libx-dev_1_{ARCH}.deb", f"libx_1_{ARCH}.deb", f"tool_2_{ARCH}.deb"]
 
 
-def kernel(mirror: Mirror, *, split: bool) -> None:
+def kernel(mirror: Mirror, *, split: bool, suite: str = "one") -> None:
     """As Debian has it: one package, or since forky three."""
     image, binary, modules = (f"linux-{name}-7-{ARCH}" for name in ("image", "binary", "modules"))
-    mirror.add("one", f"linux-image-{ARCH}", depends=f"{image} (= 1)")
+    mirror.add(suite, f"linux-image-{ARCH}", depends=f"{image} (= 1)")
     module = {f"usr/lib/modules/7-{ARCH}/kernel/net.ko.xz": b"module"}
     if split:
-        mirror.add("one", image, depends=f"{binary} (= 1), {modules} (= 1), kmod")
-        mirror.add("one", binary, files={f"usr/lib/modules/7-{ARCH}/vmlinuz": b"MZ kernel"})
-        mirror.add("one", modules, files=module)
+        mirror.add(suite, image, depends=f"{binary} (= 1), {modules} (= 1), kmod")
+        mirror.add(suite, binary, files={f"usr/lib/modules/7-{ARCH}/vmlinuz": b"MZ kernel"})
+        mirror.add(suite, modules, files=module)
     else:
-        mirror.add("one", image, depends="kmod",
+        mirror.add(suite, image, depends="kmod",
                    files=module | {f"boot/vmlinuz-7-{ARCH}": b"MZ kernel"})
-    mirror.add("one", "busybox-static", files={"usr/bin/busybox": b"shell"})
-    mirror.publish("one")
+    mirror.add(suite, "busybox-static", files={"usr/bin/busybox": b"shell"})
+    mirror.publish(suite)
 
 
 @pytest.mark.parametrize("split", [False, True])
