@@ -281,6 +281,7 @@ def save(store: Store, tree: Tree, base_name: str | None, force: bool) -> None:
         raise Refusal(f"a rebase in {tree.directory} is not ended",
                       "qemu rebase --continue, which saves; or --abort")
     tree.check_clean()
+    tree.check_applied()
     base = tree.git.commit(base_name) if base_name else state.base if state else None
     if not base:
         raise Refusal(f"{tree.directory} has no commit {base_name}",

@@ -84,6 +84,15 @@ class Tree:
             raise Refusal(f"{self.directory} has changes that are in no commit ({names[0]}{more})",
                           "git commit them (--fixup COMMIT), or git stash -u")
 
+    def check_applied(self) -> None:
+        """A patch that stgit has popped would be taken for one that was dropped."""
+        refs = self.git.text("for-each-ref", "--format=%(refname)", "--no-merged=HEAD",
+                             f"refs/patches/{self.branch()}/").split()
+        names = [ref.rpartition("/")[2] for ref in refs if not ref.endswith(".log")]
+        if names:
+            raise Refusal(f"{self.directory} has patches that are not applied ({names[0]})",
+                          "stg push -a, or stg delete them")
+
     def head(self) -> str:
         return self.git.text("rev-parse", "HEAD")
 

@@ -725,6 +725,13 @@ def own_file(place: Place) -> None:
     place.commit("docs: x", "docs/x.patch")
 
 
+def popped(place: Place) -> None:
+    """As stgit leaves it."""
+    place.git("update-ref", "refs/patches/series/range-stepping", "HEAD")
+    place.git("update-ref", "refs/patches/series/say-why", "HEAD~1")
+    place.git("reset", "-q", "--hard", "HEAD~1")
+
+
 def off_base(place: Place) -> None:
     place.git("checkout", "-q", "--orphan", "alone")
     place.commit("all: new", "gdbstub/x.patch")
@@ -755,6 +762,7 @@ REFUSED = [
     (link, "gdbstub/link.c is a link or a submodule: "),
     (strange_path, "changes 'gdbstub/a b.c': "),
     (own_file, "a commit adds README.md, which is another file in this repository: "),
+    (popped, "has patches that are not applied (range-stepping): stg push -a"),
     (off_base, "do not stand on the base"),
 ]
 
