@@ -161,10 +161,12 @@ def migrate_pending(bench: Bench) -> None:
     wanted = ci_interrupts.DEC | ci_interrupts.DOORBELL | ci_interrupts.EXTERNAL
     for mode in (ci_interrupts.XICS, ci_interrupts.XIVE):
         machine = f"{L2_MACHINE},{mode}"
-        with source(bench, "irq", machine=machine) as (guest, gdb, image):
+        clock = ci_interrupts.HostClock(bench.lab)
+        where: dict[str, object] = {"machine": machine, "host_cpu": ci_interrupts.HOST_CPU}
+        with source(bench, "irq", **where) as (guest, gdb, image):
             irq = ci_interrupts.Guest(gdb, image, ci_interrupts.PROBLEM,
                                       ci_interrupts.FAST, wanted,
-                                      mode == ci_interrupts.XIVE)
+                                      mode == ci_interrupts.XIVE, clock)
             ci_interrupts.at_full_speed(irq, "before", 0.3)
             ci_interrupts.enter_round(irq)
             for n in range(1, 8):
@@ -173,7 +175,7 @@ def migrate_pending(bench: Bench) -> None:
             registers, counters = state(gdb)[0], irq.counters()
             monitor(guest, f"migrate file:{STATE}")
             wait_migrated(guest)
-            with destination(bench, "irq", machine=machine) as moved:
+            with destination(bench, "irq", **where) as moved:
                 irq.gdb = moved
                 # One for each time that KVM's ICP was set: held, or migrated
                 irq.spurious += 2 * (mode == ci_interrupts.XICS)

@@ -477,7 +477,7 @@ def l2_initramfs(kernel: KernelPackage, cache: Path, run: tuple[str, ...] = (),
 
 
 def l2_program(source: Path, cache: Path, tools: str = PPC64.tools) -> Path:
-    """A program of linux/, compiled for the L2 guest; not stripped."""
+    """A program of linux/ or host/, compiled for Linux in L2 or L1; not stripped."""
     def make() -> bytes:
         exe = cache / f"{source.stem}.{os.getpid()}.exe"
         try:
@@ -609,6 +609,7 @@ class L2Config:
     """One guest for the QEMU under test: a bare payload or Linux.
 
     machine: "" for the architecture's
+    host_cpu: the only processor of the host that it may run on; None: any
     """
 
     qemu: Path
@@ -621,6 +622,7 @@ class L2Config:
     stopped: bool = True                # -S
     slot: int = 0
     run: tuple[str, ...] = ()           # Linux: lines of init, see l2_initramfs()
+    host_cpu: int | None = None
 
 
 # In L1, between two clients of a kept host: guests that were left running, disks that
@@ -876,6 +878,8 @@ class L2:
     def launch(self, argv: list[str], timeout: float) -> None:
         shell = self.lab.shell
         assert shell is not None
+        if self.config.host_cpu is not None:
+            argv = ["taskset", f"{1 << self.config.host_cpu:x}", *argv]
         inner = f"echo $$ > {self.pid_file}; exec {shlex.join(argv)}"
         shell.check(f"( setsid sh -c {shlex.quote(inner)} 2>&1 </dev/null | "
                     f"nc {HOST_FROM_L1} {self.log_sink.port} ) >/dev/null 2>&1 &")

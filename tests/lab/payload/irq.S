@@ -10,7 +10,8 @@
 # Nothing is sent twice before it was taken, so what was sent and what was taken
 # agree at every `leave`.  The decrementer expires each `period` ticks of the
 # time base, counted from `start`: the handler counts ticks taken and periods
-# gone by, and as early one that comes before its deadline (a doubled one).
+# gone by, as early one that comes before its deadline, and as doubled one of
+# these that comes while the decrementer has not run out.
 #
 # `faults` raises every synchronous interrupt and logs what its handler sees,
 # up to `faults_done`.
@@ -20,6 +21,7 @@
 
         .include "bare.inc"
 
+        .set    SPR_DEC, 22
         .set    SAVE, 0x2000
         .set    DEC_FLAG, 1
         .set    DOORBELL_FLAG, 2
@@ -339,6 +341,10 @@ decrementer:
 1:      cmpdi   r8, -64                 # DEC is set from a time base read before
         bge     1f
         count   early
+        mfspr   r9, SPR_DEC
+        extsw.  r9, r9
+        blt     2f
+        count   doubled
         b       2f
 1:      count   ticks
         divd    r9, r8, r7
@@ -495,6 +501,7 @@ counters:
 ticks:  .quad   0
 periods: .quad  0
 early:  .quad   0
+doubled: .quad  0
 doorbells_sent: .quad 0
 doorbells_taken: .quad 0
 externals_sent: .quad 0
