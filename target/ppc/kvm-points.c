@@ -125,6 +125,7 @@ static bool same_value(const RegValue *a, const RegValue *b)
 
 static unsigned nr_dawr(void)
 {
+#ifdef TARGET_PPC64
     uint64_t pvr = POWERPC_CPU(first_cpu)->env.spr[SPR_PVR];
 
     switch (pvr & CPU_POWERPC_POWER_SERVER_MASK) {
@@ -136,6 +137,10 @@ static unsigned nr_dawr(void)
     default:
         return kvmppc_has_cap_dawr1() ? 2 : 1;
     }
+#else
+    /* KVM HV runs no 32-bit processor */
+    return 0;
+#endif
 }
 
 static int guest_uses(int n)
