@@ -155,7 +155,7 @@ need_amd64() {
     local arch
     arch=$(uname -m)
     [ "$arch" = x86_64 ] ||
-        die "this machine is $arch" "the tools tier is for amd64; use build-qemu --native elsewhere"
+        die "this machine is $arch" "the tools tier is for amd64; elsewhere build the tree of qemu up by hand"
 }
 
 need_debian() {
