@@ -82,3 +82,16 @@ def test_another_archive_than_pinned(mirror: Mirror, scripts: Scripts) -> None:
     done = scripts.run("get-qemu")
     assert (done.status, done.paths) == (1, [])
     assert "Hash Sum mismatch" in done.said
+
+
+def test_a_version(mirror: Mirror, scripts: Scripts) -> None:
+    """What a person wants to move the series to: that release, and none like it."""
+    for version in ("9.7.5", "9.7.50", "9.8.3"):
+        name = f"qemu_{version}+ds.orig.tar.xz"
+        mirror.add_source("one", "qemu", f"1:{version}+ds-1", archive(mirror, name, version))
+    mirror.publish("one")
+    done = scripts.run("get-qemu", "--version", "9.7.5")
+    assert done.status == 0, done.said
+    assert (done.paths[0] / "VERSION").read_text() == "9.7.5"
+    for other in ("9.7", "9.7.6", "9x7.5"):
+        assert scripts.run("get-qemu", "--version", other).status != 0
