@@ -129,7 +129,9 @@ class Guest:
         if not now["early"]:
             return
         if self.period > 2 * CARRY:
-            most = CARRY * (1 + self.clock.lost())
+            # KVM's error and a loss of the host's that it makes good before we look may
+            # come together: seen once, early by 29,260,281 with nothing lost
+            most = CARRY * (2 + self.clock.lost())
             check(f"{where}: early by {-now['earliest']}, less than {most} ({now})",
                   -now["earliest"] < most < self.period, True)
         else:
