@@ -10,6 +10,7 @@
 # The sources are derived from the machine's own; no mirror is named here.
 
 archives=$cache/archives
+retries=5
 
 # ---- the machine's sources ---------------------------------------------
 
@@ -90,6 +91,8 @@ plain_uri() {
 # derive_sources: $cache/apt/uri and $cache/apt/key.* (if the entry has a key)
 derive_sources() {
     local dir=$cache/apt entry key
+    command -v apt-config >/dev/null || die "no apt here" "run this on Debian"
+    eval "$(apt-config shell retries Acquire::Retries)"
     mkdir -p "$dir"
     entry=$(own_entry)
     [ -n "$entry" ] ||
@@ -108,7 +111,7 @@ derive_sources() {
 
 # network_settings: how this machine's apt reaches the network
 network_settings() {
-    apt-config dump | grep -iE '^Acquire::(https?|ForceIPv[46]|Retries)' || true
+    apt-config dump | grep -iE '^Acquire::(https?|ForceIPv[46])' || true
 }
 
 # ---- apt for another suite ---------------------------------------------
@@ -137,7 +140,6 @@ Dir::Cache::srcpkgcache "";
 Acquire::Languages "none";
 Acquire::GzipIndexes "true";
 Acquire::ForceHash "SHA256";
-Acquire::Retries "5";
 APT::Sandbox::User "root";
 APT::Install-Recommends "false";
 APT::Update::Error-Mode "any";
@@ -160,8 +162,10 @@ write_sources() {
     echo "$type ${*:+[$*] }$(cat "$cache/apt/uri") $of main" >"$apt_dir/sources.list"
 }
 
+# apt_of PROGRAM ARGUMENT...: one of apt's, for the suite
 apt_of() {
-    LC_ALL=C APT_CONFIG="$apt_dir/apt.conf" run_dying_with_us "$@"
+    LC_ALL=C APT_CONFIG="$apt_dir/apt.conf" run_dying_with_us "$1" \
+        -o "Acquire::Retries=$retries" "${@:2}"
 }
 
 # update_lists: the lists of the suite; the kept ones if it cannot be reached.
@@ -178,6 +182,8 @@ update_lists() {
     date=$(sed -n 's/^Date: //p' "$apt_dir"/lists/*_InRelease 2>/dev/null | head -n 1)
     [ -n "$date" ] || return
     say "$of: $why; using the lists that the cache has, of $date"
+    # it may take long, and what is needed may be here
+    retries=0
 }
 
 # update_trouble LOG: one line of what apt said
