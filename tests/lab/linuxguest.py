@@ -191,7 +191,8 @@ class Arm64Linux(Linux):
 
     def attached(self, session: Session) -> None:
         if not self.vectors:
-            self.vectors = {session.regs(thread, "VBAR")["VBAR"] for thread in session.threads}
+            self.vectors = {session.regs(thread, "VBAR_EL1")["VBAR_EL1"]
+                            for thread in session.threads}
 
     def word(self, session: Session, regs: dict[str, int]) -> int | None:
         try:

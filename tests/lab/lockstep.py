@@ -272,7 +272,15 @@ class Lockstep:
         self.few = [reg for reg in self.all if reg.name in self.rules.few]
         if options.cpus > 1:
             tested.step_frame = frame("vCont;s:p1.1;c")
-        only = {reg.name for reg in reference.gdb.registers} ^ known
+        self.check_one_sided(known)
+
+    def check_one_sided(self, known: set[str]) -> None:
+        """What is to be compared, both have."""
+        both = {reg.name: reg for target in (self.reference, self.tested)
+                for reg in target.gdb.registers}
+        only = {reg.name for reg in self.reference.gdb.registers} ^ known
+        if missing := [name for name in sorted(only) if self.rules.compared(both[name])]:
+            raise LabError(f"registers of one side only: {' '.join(missing)}")
         if only:
             self.say(f"registers of one side only, not compared: {' '.join(sorted(only))}")
 

@@ -16,6 +16,12 @@ from dataclasses import dataclass
 from typing import Iterable, Self
 
 
+# What QEMU before 11 calls registers that arm64 and AArch32 share: for it to be
+# compared with a newer one
+RENAMED = {"SCTLR": "SCTLR_EL1", "CPACR": "CPACR_EL1", "VBAR": "VBAR_EL1",
+           "CNTKCTL": "CNTKCTL_EL1", "AMAIR0": "AMAIR_EL1"}
+
+
 class RspError(Exception):
     """The stub broke the protocol, or answered with an error."""
 
@@ -233,7 +239,7 @@ class Gdb:
             group = node.get("name", "").rpartition(".")[2]
             for reg in node.iter("reg"):
                 number = int(reg.get("regnum", number))
-                found.append((number, reg.attrib["name"],
+                found.append((number, RENAMED.get(reg.attrib["name"], reg.attrib["name"]),
                               int(reg.attrib["bitsize"]) // 8, group))
                 number += 1
 

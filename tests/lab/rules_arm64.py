@@ -25,9 +25,9 @@ VECTORS = {0x00: "unknown", 0x01: "wfi", 0x07: "FP unavailable", 0x0d: "branch t
 # EL0 work with.  The rest names the processor, counts, or is a hypervisor's; and TCG keeps
 # the current SP elsewhere than in SP_EL0 or SP_EL1.
 SYSTEM = ("ELR_EL1", "SPSR_EL1", "ESR_EL1", "FAR_EL1", "TPIDR_EL0",
-          "TPIDRRO_EL0", "TPIDR_EL1", "CONTEXTIDR_EL1", "SCTLR", "CPACR", "TTBR0_EL1",
-          "TTBR1_EL1", "TCR_EL1", "MAIR_EL1", "VBAR", "AFSR0_EL1", "AFSR1_EL1", "ZCR_EL1",
-          "PAR_EL1", "FPCR", "FPSR")
+          "TPIDRRO_EL0", "TPIDR_EL1", "CONTEXTIDR_EL1", "SCTLR_EL1", "CPACR_EL1", "TTBR0_EL1",
+          "TTBR1_EL1", "TCR_EL1", "MAIR_EL1", "VBAR_EL1", "AFSR0_EL1", "AFSR1_EL1",
+          "ZCR_EL1", "PAR_EL1", "FPCR", "FPSR")
 
 HVC = 0xd4000002
 ALLINT = 1 << 13
