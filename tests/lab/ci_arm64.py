@@ -122,6 +122,13 @@ def clock_stops(bench: Bench) -> None:
               True)
 
 
+# Tests that fail on a host's Linux since some version, and why
+FAILS_SINCE = {
+    "own_points": ((6, 14), "since Linux 6.14 KVM owns the debug registers while the user has "
+                            "any breakpoint, and the guest's own do nothing"),
+}
+
+
 def own_points(bench: Bench) -> None:
     """clause 5: the guest's own hardware points while the user has a breakpoint"""
     with KvmBench(bench).stopped() as (target, gdb):
