@@ -11,6 +11,7 @@ payload/places.S.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -226,13 +227,13 @@ class Places:
 def without_register_gaps(gdb: Gdb) -> Gdb:
     """QEMU 11.1 as it is does not count the gap between the core's registers and the
     FPU's (gdbstub/register-gaps.patch): it takes one number less than it describes for
-    what comes behind the FPU, and VR0 cannot be reached.  Where VR31 has a vector's size
-    by its own number, that is mended."""
-    first, last = gdb.by_name["vr0"].number, gdb.by_name["vr31"]
+    VMX and VSX, and VR0 cannot be reached.  The SPRs are described with the numbers that
+    it takes.  Where VR31 has a vector's size by its own number, that is mended."""
+    last = gdb.by_name["vr31"]
     if len(gdb.read_raw([last.number])[0]) == last.size:
         return gdb
     for name, reg in gdb.by_name.items():
-        if reg.number >= first:
+        if re.fullmatch(r"vr\d+|vscr|vs\d+h", name):
             gdb.by_name[name] = replace(reg, number=reg.number - 1)
     return gdb
 
