@@ -107,6 +107,14 @@ class Guest:
         order = "little" if self.image.little else "big"
         return int.from_bytes(gdb.read_memory(address, 8), order)   # type: ignore[arg-type]
 
+    def number_while_running(self, address: int) -> int:
+        """The doubleword at a physical address, by the monitor."""
+        text = self.monitor.run("human-monitor-command",
+                                **{"command-line": f"xp /8bx {address:#x}"})
+        data = bytes(int(byte, 16) for byte in text.partition(":")[2].split())
+        order = "little" if self.image.little else "big"
+        return int.from_bytes(data, order)      # type: ignore[arg-type]
+
     def processor_time(self) -> float:
         """Seconds that its threads have used; no other process counts."""
         # clock_getcpuclockid(3), which Python has for threads only
@@ -267,7 +275,8 @@ def answers(gdb: Gdb, action: str, signal: int = 5, timeout: float = LIMIT) -> S
     return stop
 
 
-def goes_on(gdb: Gdb, action: str = "vCont;c", seconds: float = CALM) -> Stop:
+def goes_on(gdb: Gdb, action: str = "vCont;c", seconds: float = CALM,
+            meanwhile: Callable[[], None] = lambda: None) -> Stop:
     """The target runs until ^C."""
     gdb.resume(action)
     try:
@@ -278,6 +287,7 @@ def goes_on(gdb: Gdb, action: str = "vCont;c", seconds: float = CALM) -> Stop:
         raise AssertionError(f"{action}: {err}") from None
     else:
         raise AssertionError(f"{action}: stopped by itself: {stop.raw}")
+    meanwhile()
     try:
         stop = gdb.interrupt(LIMIT)
     except RspTimeout:
