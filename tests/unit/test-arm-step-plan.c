@@ -12,6 +12,7 @@
 #define LDXR    0xc85f7f80      /* ldxr x0, [x28] */
 #define LDXRW   0x885f7f80      /* ldxr w0, [x28] */
 #define LDXP    0xc87f0780      /* ldxp x0, x1, [x28] */
+#define LDXPW   0x887f0780      /* ldxp w0, w1, [x28]: as many bytes as ldxr of an x */
 #define STXR    0xc8047f80      /* stxr w4, x0, [x28] */
 #define STXP    0xc8240780      /* stxp w4, x0, x1, [x28] */
 #define ADD     0x91000400      /* add x0, x0, #1 */
@@ -57,6 +58,7 @@ static const Case cases[] = {
     { { LDXR }, 1, -1, {}, "no store-exclusive" },
     { { LDXR, STXP }, 2, -1, {}, "another size" },
     { { LDXRW, STXR }, 2, -1, {}, "another size" },
+    { { LDXPW, STXR }, 2, -1, {}, "another size" },
     { { LDXR, LDXR, STXR }, 3, -1, {}, "another load-exclusive" },
     { { LDXR, BNE(-1), STXR }, 3, -1, {}, "back" },
     { { LDXR, BNE(0), STXR }, 3, -1, {}, "back" },

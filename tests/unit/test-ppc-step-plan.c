@@ -38,6 +38,7 @@
 #define MFSRR1_5  0x7cbb02a6
 #define B_16    0x48000010
 #define BL_M8   0x4bfffff9
+#define BDNZ_16 0x42000010
 
 #define LWARX   0x7ca01828      /* lwarx r5,0,r3 */
 #define STWCX   0x7cc0192d      /* stwcx. r6,0,r3 */
@@ -330,6 +331,20 @@ static void test_system_calls(void)
     at = regs_at(0x100004, SF, 0);
     finish(&p, 0, &at);
     g_assert_cmphex(at.msr, ==, SF | EE);
+    g_assert_true(traps_at(&p, 0, 0xc00));
+
+    /* sc 1 of problem state is a system call, for the guest's kernel to refuse */
+    r = regs_at(0x100000, SF | IR | DR | PR | EE, 3);
+    p = plan_for(SC1, &r, true);
+    g_assert_true(p.run);
+    g_assert_true(traps_at(&p, 3, 0xc000000000004c00));
+    at = regs_at(0xc000000000004c00, SF | IR | DR, 3);
+    at.srr0 = 0x100004;
+    at.srr1 = SF | IR | DR | PR | EE;
+    finish(&p, 3, &at);
+    g_assert_cmphex(at.srr1, ==, SF | IR | DR | PR | EE);
+    g_assert_cmphex(at.pc, ==, 0xc000000000004c00);
+    r = regs_at(0x100000, SF | EE, 0);
 
     /* H_CEDE turns EE on, and waits for the interrupt that NOIRQ holds back */
     r.gpr[3] = 0xe0;
@@ -505,6 +520,16 @@ static void test_trace_handler(void)
     g_assert_false(p.run);
     g_assert_cmphex(p.after.pc, ==, 0xcf8);
     g_assert_cmphex(p.after.lr, ==, 0xd04);
+    g_assert_cmphex(p.after.ctr, ==, r.ctr);
+    /* bdnz counts, taken or not; bne does not */
+    for (r.ctr = 1; r.ctr <= 2; r.ctr++) {
+        p = plan_for(BDNZ_16, &r, true);
+        g_assert_false(p.run);
+        g_assert_cmphex(p.after.pc, ==, r.ctr == 1 ? 0xd04 : 0xd10);
+        g_assert_cmphex(p.after.ctr, ==, r.ctr - 1);
+        p = plan_for(BNE(16), &r, true);
+        g_assert_cmphex(p.after.ctr, ==, r.ctr);
+    }
     /* with AIL = 3 the handler is elsewhere, and 0xd00 a place like others */
     r = regs_at(0xd00, SF | ME | IR | DR, 3);
     p = plan_for(NOP, &r, true);
