@@ -49,6 +49,15 @@ def build_arm64(out: Path, tools: str = "aarch64-linux-gnu-") -> Path:
     return elf
 
 
+def build_user(out: Path, tools: str = "x86_64-linux-gnu-") -> Path:
+    """A process of several threads, for qemu-x86_64."""
+    out.mkdir(parents=True, exist_ok=True)
+    elf = out / "threads"
+    subprocess.run([f"{tools}gcc", "-O1", "-Wall", "-Werror", "-static", "-no-pie", "-pthread",
+                    "-o", elf, HERE / "threads.c"], check=True)
+    return elf
+
+
 def lines() -> dict[str, int]:
     """Where loop.c's marks are."""
     text = (HERE / "loop.c").read_text().splitlines()
