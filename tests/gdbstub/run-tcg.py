@@ -25,11 +25,13 @@ import t_protocol                                               # noqa: E402
 import t_range                                                  # noqa: E402
 import t_state                                                  # noqa: E402
 import t_stop                                                   # noqa: E402
+import t_unattended                                             # noqa: E402
 import t_user                                                   # noqa: E402
 from bench import run_tests                                     # noqa: E402
 from lablib import Children, Watchdog                           # noqa: E402
 
-TESTS = [test for part in (t_range, t_state, t_stop, t_memory, t_protocol, t_gdb, t_user)
+TESTS = [test for part in (t_range, t_state, t_stop, t_memory, t_protocol, t_gdb, t_user,
+                              t_unattended)
          for test in part.TESTS]
 
 
