@@ -188,6 +188,26 @@ second: addi    r3, r3, 1
         b       second
 second_end:
 
+        # 20,000 rounds; buffer has those in which the second vCPU has counted
+        .globl  beside, beside_end
+beside:
+        li      r3, 0
+        li      r5, 20000
+        li      r7, -1
+        addr    r8, buffer
+1:      addi    r3, r3, 1
+        ld      r6, second_counter - data(r30)
+        cmpd    r6, r7
+        beq     2f
+        mr      r7, r6
+        std     r3, 0(r8)
+        addi    r8, r8, 8
+2:      cmpd    r3, r5
+        blt     1b
+beside_end:
+        nop
+        b       spin
+
         # Room for breakpoints that nobody comes to, from a page's loop on
         .balign 4096
         .globl  crowd, crowd_top, crowd_end, crowd_room, crowd_room_end
