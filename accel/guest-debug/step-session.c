@@ -90,9 +90,8 @@ int step_session_begin(StepSession *s)
         return ret;
     }
     if (!s->plan.run) {
-        ret = s->ops->enter(s->vcpu, &s->plan);
-        s->phase = ret ? STEP_IDLE : STEP_DONE;
-        return ret;
+        s->phase = STEP_PLANNED;
+        return 0;
     }
 
     ret = arm(s);
@@ -105,6 +104,17 @@ int step_session_begin(StepSession *s)
     }
     s->phase = STEP_ARMED;
     return 0;
+}
+
+int step_session_emulate(StepSession *s)
+{
+    int ret = 0;
+
+    if (s->phase == STEP_PLANNED) {
+        ret = s->ops->enter(s->vcpu, &s->plan);
+        s->phase = STEP_DONE;
+    }
+    return ret;
 }
 
 bool step_session_traps_at(const StepSession *s, uint64_t pc)
@@ -158,6 +168,7 @@ int step_session_trap(StepSession *s, uint64_t pc)
         if (!begin_anew(s) && s->phase == STEP_ARMED) {
             return STEP_TRAP_AGAIN;
         }
+        step_session_emulate(s);
         /* What @finish holds back is let go */
         s->ops->undo(s->vcpu, &s->plan);
     }
@@ -170,6 +181,9 @@ int step_session_cancel(StepSession *s)
     uint64_t pc;
     int ret;
 
+    if (s->phase == STEP_PLANNED) {
+        s->phase = STEP_IDLE;
+    }
     if (s->phase != STEP_ARMED) {
         return 0;
     }
@@ -208,7 +222,7 @@ int step_session_end(StepSession *s)
 
 void step_session_abandon(StepSession *s)
 {
-    if (s->phase == STEP_ARMED) {
+    if (s->phase != STEP_IDLE) {
         s->phase = STEP_DONE;
     }
     disarm(s);

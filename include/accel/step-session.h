@@ -21,7 +21,11 @@
  *      |                +----cancel-----+ (or back to IDLE: not begun)
  *      |                ^               |
  *      |                +-----again-----+
- *      +--begin, the plan was to emulate+
+ *      +--begin--> PLANNED --emulate----+
+ *
+ * A plan to emulate the instruction is carried out when the vCPU is about to
+ * run: until then, a step of another vCPU that can't be begun ends this one, too,
+ * and the guest is as it was.
  *
  * A trap may also find that something came in between before the instruction
  * ran: the step is then begun anew, and stays armed.
@@ -94,6 +98,7 @@ typedef struct StepOps {
 
 typedef enum StepPhase {
     STEP_IDLE,
+    STEP_PLANNED,
     STEP_ARMED,
     STEP_DONE,
 } StepPhase;
@@ -120,12 +125,20 @@ void step_session_init(StepSession *s, const StepOps *ops, void *vcpu,
  * step_session_begin() - plan and arm a step
  *
  * The session must be idle and the vCPU stopped.  Afterwards it is armed, or
- * done if the instruction was emulated.
+ * planned if the instruction is to be emulated.
  *
  * Returns: 0 or a negative errno.  After an error the session is idle, the
  * guest is as it was, and @s->plan.reason says why.
  */
 int step_session_begin(StepSession *s);
+
+/**
+ * step_session_emulate() - the vCPU is about to run: emulate, if that is planned
+ *
+ * Returns: 0, or a negative errno if the registers can't be written.  The step
+ * is done in either case, after an error without having had an effect.
+ */
+int step_session_emulate(StepSession *s);
 
 /**
  * step_session_trap() - the vCPU has run into a trap

@@ -40,6 +40,7 @@ typedef struct ArmStep {
     StepOrder order;    /* as KVM has it */
     bool armed;         /* the instruction may run now, and has not been seen */
     bool done;          /* it is over without KVM having to run */
+    bool emulate;       /* so it will be, when the vCPU is about to run */
     bool off;           /* the vCPU was switched off when it began */
     bool have_insn;
     ArmStepInsn insn;
@@ -47,6 +48,7 @@ typedef struct ArmStep {
     uint64_t pc;        /* of the instruction */
     uint64_t pstate;    /* before it, as the guest has it */
     uint64_t successor; /* if it raises no exception */
+    uint64_t emulated;  /* PSTATE behind it, if it is emulated */
     uint64_t held;      /* the bits of PSTATE that are set for it */
     uint64_t last;      /* address of the last instruction of a sequence */
     uint64_t warned;    /* the last one that can't be stepped as a whole */
@@ -85,9 +87,16 @@ bool kvm_arch_singlestep_done(CPUState *cs)
 {
     ArmStep *step = get_step(cs);
 
-    if (cpu_single_stepping(cs) && !step->armed && !step->done) {
+    if (cpu_single_stepping(cs) && !step->armed && !step->done &&
+        !step->emulate) {
         /* Cancelled by a stop of the virtual machine, which runs again */
         step->done = kvm_arch_emulate_singlestep(cs, true) || step->done;
+    }
+    if (step->emulate) {
+        step->emulate = false;
+        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, step->emulated);
+        kvm_arm_regs_write(cs, KVM_ARM_PC, step->pc + 4);
+        step->done = true;
     }
     if (!step->done) {
         return false;
@@ -219,12 +228,13 @@ static bool may_do(CPUState *cs, const ArmStepInsn *insn, uint64_t pstate)
 }
 
 /*
- * Done in registers.  Behind an indirect branch it has to be run, as it may
- * raise an exception (BTI).
+ * To be done in registers, when no other vCPU's step can be refused any more.
+ * Behind an indirect branch it has to be run, as it may raise an exception
+ * (BTI).
  *
  * Returns: false if it has to be run
  */
-static bool emulate(CPUState *cs, ArmStep *step)
+static bool plan_emulation(CPUState *cs, ArmStep *step)
 {
     const ArmStepInsn *insn = &step->insn;
     uint64_t pstate = step->pstate;
@@ -249,8 +259,7 @@ static bool emulate(CPUState *cs, ArmStep *step)
     } else {
         return false;
     }
-    kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate);
-    kvm_arm_regs_write(cs, KVM_ARM_PC, step->pc + 4);
+    step->emulated = pstate;
     return true;
 }
 
@@ -415,8 +424,8 @@ static int begin(CPUState *cs)
     if (ret) {
         return ret;
     }
-    if (emulate(cs, step)) {
-        step->done = true;
+    step->emulate = plan_emulation(cs, step);
+    if (step->emulate) {
         return 0;
     }
     ret = plan(cs, step, &order) ?: tell_kvm(cs, &order);
@@ -566,6 +575,7 @@ void kvm_arm_step_cancel(CPUState *cs)
     ArmStep *step = get_step(cs);
     uint64_t pc, pstate;
 
+    step->emulate = false;
     if (!step->armed) {
         return;
     }
@@ -584,6 +594,7 @@ void kvm_arm_step_cancel(CPUState *cs)
 void kvm_arm_step_reset(CPUState *cs)
 {
     get_step(cs)->armed = false;
+    get_step(cs)->emulate = false;
 }
 
 static uint64_t kept_by(ArmStep *step)

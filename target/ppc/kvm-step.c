@@ -684,15 +684,19 @@ static void do_begin(CPUState *cs, run_on_cpu_data data)
     }
 }
 
+static void report_refused(CPUState *cs, const StepSession *s)
+{
+    error_report("can't step CPU %d at 0x%" PRIx64 ": %s", cs->cpu_index,
+                 s->plan.reason_addr, s->plan.reason);
+}
+
 static int begin(CPUState *cs)
 {
-    StepSession *s = &get_step(cs)->session;
     int ret;
 
     run_on_cpu(cs, do_begin, RUN_ON_CPU_HOST_PTR(&ret));
     if (ret) {
-        error_report("can't step CPU %d at 0x%" PRIx64 ": %s", cs->cpu_index,
-                     s->plan.reason_addr, s->plan.reason);
+        report_refused(cs, &get_step(cs)->session);
     }
     return ret;
 }
@@ -906,7 +910,8 @@ int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
         }
         return 0;
     }
-    if (step->session.phase == STEP_ARMED) {
+    if (step->session.phase == STEP_ARMED ||
+        step->session.phase == STEP_PLANNED) {
         return 0;
     }
     if (step->overdue_end) {
@@ -919,8 +924,16 @@ int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
 
 bool kvm_arch_singlestep_done(CPUState *cs)
 {
+    StepSession *s = &get_step(cs)->session;
+
+    if (!active) {
+        return false;
+    }
+    if (step_session_emulate(s)) {
+        report_refused(cs, s);
+    }
     /* It is taken when the virtual machine has stopped for it */
-    return active && get_step(cs)->session.phase == STEP_DONE;
+    return s->phase == STEP_DONE;
 }
 
 void kvmppc_step_pre_run(CPUState *cs)
@@ -1204,6 +1217,7 @@ static void carry_over(PPCStep *step)
         kvmppc_points_suspend(cs, true);
     }
     step_session_begin(s);
+    step_session_emulate(s);
     /* A hypercall may wait, and all with it: its trap has to go first */
     if (s->phase == STEP_ARMED && !may_wait(step)) {
         plan = s->plan;

@@ -197,6 +197,7 @@ static bool run_out(ModelCpu *cpu)
 {
     StepSession *s = &cpu->session;
 
+    step_session_emulate(s);
     for (int tries = 0; s->phase == STEP_ARMED && tries < 6; tries++) {
         int ret;
 
@@ -398,6 +399,17 @@ static void test_cancel(void)
             g_assert_cmpint(cpu->session.phase, ==, STEP_DONE);
             g_assert_true(cpu->session.armed);
             step_session_settle(&cpu->session);
+        } else {
+            /* A step of another vCPU, in the same packet, may be refused */
+            assert_same(cases[c].name, cpu, before);
+            g_assert_cmpint(cpu->session.phase, ==, STEP_PLANNED);
+            g_assert_cmpint(step_session_cancel(&cpu->session), ==, 0);
+            g_assert_cmpint(cpu->session.phase, ==, STEP_IDLE);
+            assert_same(cases[c].name, cpu, before);
+
+            g_assert_cmpint(step_session_begin(&cpu->session), ==, 0);
+            g_assert_cmpint(step_session_emulate(&cpu->session), ==, 0);
+            g_assert_cmpint(cpu->session.phase, ==, STEP_DONE);
         }
         g_assert_false(cpu->session.armed);
         assert_same(cases[c].name, cpu, expected);
