@@ -381,7 +381,8 @@ static KvmPpcMatch match_dawr(CPUState *cs, uint64_t ea, unsigned size)
         match = KVMPPC_MATCH_NEAR;
         if (overlaps(p, ea, size)) {
             hit = (CPUWatchpoint) { .vaddr = p->addr, .len = p->len,
-                                    .flags = flags[p->type] };
+                                    .flags = flags[p->type] |
+                                             BP_STOP_BEFORE_ACCESS };
             cs->watchpoint_hit = &hit;
             return KVMPPC_MATCH_HIT;
         }

@@ -157,6 +157,27 @@ def range_hardware_breakpoint(bench: Bench) -> None:
     points(bench, HARDWARE)
 
 
+def range_ends_at_breakpoint(bench: Bench) -> None:
+    """items 5, 11: a range that a breakpoint ends says so, and has met it; its last step has not"""
+    with bench.stopped() as (guest, gdb):
+        for kind, word in ((SOFTWARE, "swbreak"), (HARDWARE, "hwbreak")):
+            place(gdb, guest.rounds)
+            gdb.insert(guest.rounds_store, kind)
+            stop = ranged(gdb, guest.rounds, guest.rounds_end)
+            check("pc and r3", on(gdb, FIRST, "pc", "r3"), [guest.rounds_store, 1])
+            check(stop.raw, [key for key, _ in stop.details if "break" in key], [word])
+            answers(gdb, "vCont;c")
+            check("pc and r3", on(gdb, FIRST, "pc", "r3"), [guest.rounds_store, 2])
+            # Out of the range to where one is
+            place(gdb, guest.rounds_top)
+            stop = ranged(gdb, guest.rounds_top, guest.rounds_store)
+            check("pc and r3", on(gdb, FIRST, "pc", "r3"), [guest.rounds_store, 3])
+            check(stop.raw, [key for key, _ in stop.details if "break" in key], [])
+            answers(gdb, "vCont;c")
+            check("pc and r3", on(gdb, FIRST, "pc", "r3"), [guest.rounds_store, 3])
+            gdb.remove(guest.rounds_store, kind)
+
+
 def range_watchpoint(bench: Bench) -> None:
     """item 2: stops at a store that is watched"""
     with bench.stopped() as (guest, gdb):
@@ -201,6 +222,21 @@ def range_one_of_two(bench: Bench) -> None:
                 check("pc in the range", guest.spin <= on(gdb, FIRST, "pc")[0] < guest.spin_end,
                       True)
             goes_on(gdb)
+
+
+def range_beside_by_count(bench: Bench) -> None:
+    """item 2: with icount the other vCPU's turns come at fixed places, however fast the host is"""
+    with bench.stopped(2, icount="shift=5,sleep=off") as (guest, gdb):
+        place(gdb, guest.beside)
+        answers(gdb, f"vCont;r{guest.beside:x},{guest.beside_end:x}:{FIRST};c:{SECOND}",
+                timeout=60)
+        pc, end = on(gdb, FIRST, "pc", "r8")
+        check("pc", pc, guest.beside_end)
+        rounds = [guest.number(gdb, at) for at in range(guest.buffer, end, 8)]
+        # The first turn may have begun anywhere
+        turns = [after - before for before, after in zip(rounds[1:], rounds[2:])]
+        check(f"many turns: {rounds}", len(turns) > 8, True)
+        check(f"turns of equal length: {turns}", max(turns) - min(turns) <= 2, True)
 
 
 def range_and_other_stop(bench: Bench) -> None:
@@ -313,6 +349,7 @@ def range_reconnect(bench: Bench) -> None:
 TESTS: list[Test] = [
     range_offered, range_straight, range_loop, range_as_steps, range_empty,
     range_from_outside, range_left_by_call, range_malformed, range_breakpoint,
-    range_hardware_breakpoint, range_watchpoint, range_interrupted, range_one_of_two,
+    range_hardware_breakpoint, range_ends_at_breakpoint, range_watchpoint, range_interrupted, range_one_of_two,
+    range_beside_by_count,
     range_and_other_stop, range_of_all, range_two_ranges, range_without_interrupts,
     range_with_interrupts, range_reconnect]

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import re
 
-from common import (FIRST, LIMIT, PC, SECOND, SP, Bench, Gdb, Plain, Stop, Test,
-                    answers, check, check_thread, goes_on, on, pc_of, place)
+from common import (FIRST, LIMIT, PC, SECOND, SP, Bench, Gdb, Guest, Plain, Stop, Test,
+                    answers, check, check_thread, goes_on, on, other_than, pc_of, place,
+                    thread_of)
 
 SOFTWARE, HARDWARE, WRITE, READ, ACCESS = range(5)
 REASONS = ("swbreak", "hwbreak", "watch", "rwatch", "awatch")
@@ -78,13 +79,113 @@ def no_words(bench: Bench) -> None:
             check(stop.raw, reasons(stop), [])
         stop = goes_on(gdb)
         check(stop.raw, reasons(stop), [])
-        # A step onto a breakpoint may say so, as something that can be true
-        place(gdb, guest.spin)
-        gdb.insert(guest.spin + 4)
-        stop = answers(gdb, f"vCont;s:{FIRST}")
-        check("pc", pc_of(gdb), guest.spin + 4)
-        if reasons(stop) not in ([], ["swbreak"]):
-            raise AssertionError(stop.raw)
+
+
+def step_onto(bench: Bench) -> None:
+    """items 5, 11: a step onto a breakpoint has not met it; then it is met and reported once"""
+    with bench.stopped() as (guest, gdb):
+        for point, word in ((SOFTWARE, "swbreak"), (HARDWARE, "hwbreak")):
+            gdb.insert(guest.spin + 4, point)
+            for step in (f"vCont;s:{FIRST}", "s"):
+                place(gdb, guest.spin)
+                gdb.write("r3", 0)
+                for action, said, count in ((step, [], 1), ("vCont;c", [word], 1),
+                                            ("vCont;c", [word], 2)):
+                    stop = answers(gdb, action)
+                    check("pc and r3", on(gdb, FIRST, "pc", "r3"), [guest.spin + 4, count])
+                    check(f"{action}: {stop.raw}", reasons(stop), said)
+            gdb.remove(guest.spin + 4, point)
+
+
+class Watched:
+    """Both vCPUs' counters are watched: each store is to be reported."""
+
+    def __init__(self, guest: Guest, gdb: Gdb) -> None:
+        self.guest, self.gdb = guest, gdb
+        self.counters = {FIRST: guest.counter, SECOND: guest.second_counter}
+        for thread, at in ((FIRST, guest.spin), (SECOND, guest.second)):
+            gdb.select(thread)
+            place(gdb, at)
+            gdb.write("r3", 0)
+            gdb.insert(self.counters[thread], WRITE, 8)
+        self.told = dict.fromkeys(self.counters, 0)
+
+    def stored(self, thread: str) -> int:
+        self.gdb.select(thread)
+        # One that stands on its store has counted and not stored
+        pc, count = on(self.gdb, thread, "pc", "r3")
+        first = self.guest.spin if thread == FIRST else self.guest.second
+        return count - (pc == first + 4)
+
+    def hit(self, action: str = "vCont;c") -> str:
+        """Who is reported."""
+        stop = answers(self.gdb, action)
+        thread = thread_of(stop)
+        check(f"{action}: {stop.raw}", reasons(stop), ["watch"])
+        check(stop.raw, int(dict(stop.details)["watch"], 16), self.counters[thread])
+        self.told[thread] += 1
+        return thread
+
+    def untold(self, thread: str) -> int:
+        return self.stored(thread) - self.told[thread]
+
+    def until_untold(self) -> str:
+        """Both have hit theirs, and one was reported; the other one."""
+        for _ in range(400):
+            other = other_than(self.hit())
+            if self.untold(other):
+                return other
+        raise AssertionError("the vCPUs never hit theirs at the same time")
+
+
+def watched_by_two(bench: Bench) -> None:
+    """item 5: of two vCPUs that hit watchpoints at the same time each is reported"""
+    for thread in ("single", "multi"):
+        with bench.stopped(2, thread) as (guest, gdb):
+            watched = Watched(guest, gdb)
+            for n in range(100):
+                watched.hit()
+                for which in (FIRST, SECOND):
+                    check(f"{which}: stores that were not reported, after {n + 1} stops",
+                          watched.untold(which) in (0, 1), True)
+
+
+def watched_and_kept(bench: Bench) -> None:
+    """item 5: what one has hit waits until that vCPU is resumed"""
+    with bench.stopped(2, "multi") as (guest, gdb):
+        watched = Watched(guest, gdb)
+        other = watched.until_untold()
+        first = other_than(other)
+        for _ in range(3):
+            check("who is reported", watched.hit(f"vCont;c:{first}"), first)
+        check("stores that were not reported", watched.untold(other), 1)
+        check("who is reported", watched.hit(), other)
+        check("stores that were not reported", watched.untold(other), 0)
+        # `s` resumes all; it has not stepped then
+        other = watched.until_untold()
+        counts = [watched.stored(which) for which in (FIRST, SECOND)]
+        gdb._ok(f"Hc{first}")
+        check("who is reported", watched.hit("s"), other)
+        check("stores", [watched.stored(which) for which in (FIRST, SECOND)], counts)
+
+
+def watched_and_gone(bench: Bench) -> None:
+    """item 5: not if its watchpoint has been removed, or the client was another one"""
+    with bench.stopped(2, "multi") as (guest, gdb):
+        watched = Watched(guest, gdb)
+        other = watched.until_untold()
+        gdb.remove(watched.counters[other], WRITE, 8)
+        for _ in range(3):
+            check("who is reported", watched.hit(), other_than(other))
+        gdb.remove(watched.counters[other_than(other)], WRITE, 8)
+        watched = Watched(guest, gdb)
+        other = watched.until_untold()
+        gdb.close()
+        gdb = guest.connect()
+        gdb.insert(watched.counters[other], WRITE, 8)
+        before = on(gdb, other, "r3")[0]
+        check_thread(answers(gdb, "vCont;c"), other)
+        check("it has run", on(gdb, other, "r3")[0] > before, True)
 
 
 def watch_words(bench: Bench) -> None:
@@ -249,6 +350,7 @@ def come_to_by_step(bench: Bench) -> None:
 
 
 TESTS: list[Test] = [
-    offered, breakpoint_words, breakpoint_words_of_second, no_words, watch_words,
+    offered, breakpoint_words, breakpoint_words_of_second, no_words, step_onto, watch_words,
+    watched_by_two, watched_and_kept, watched_and_gone,
     expedited_registers, expedited_in_range, expedited_little_endian, step_off,
     moved_onto, come_to_by_step]
