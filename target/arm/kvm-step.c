@@ -121,6 +121,10 @@ void kvm_arm_step_update_guest_debug(CPUState *cs, struct kvm_guest_debug *dbg)
         dbg->control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
     }
     if (order->nr_traps) {
+        if (!(dbg->control & KVM_GUESTDBG_USE_HW)) {
+            /* Nobody has set these registers yet, and KVM takes all of them */
+            memset(&dbg->arch, 0, sizeof(dbg->arch));
+        }
         dbg->control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW;
     }
     for (unsigned i = 0; i < order->nr_traps; i++) {
