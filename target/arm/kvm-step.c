@@ -39,6 +39,8 @@ typedef struct StepOrder {
 typedef struct ArmStep {
     StepOrder order;    /* as KVM has it */
     bool armed;         /* the instruction may run now, and has not been seen */
+    bool entered;       /* the guest has been entered for it */
+    bool owed;          /* KVM has not reported the end of the last step */
     bool done;          /* it is over without KVM having to run */
     bool emulate;       /* so it will be, when the vCPU is about to run */
     bool off;           /* the vCPU was switched off when it began */
@@ -48,7 +50,6 @@ typedef struct ArmStep {
     uint64_t pc;        /* of the instruction */
     uint64_t pstate;    /* before it, as the guest has it */
     uint64_t successor; /* if it raises no exception */
-    uint64_t emulated;  /* PSTATE behind it, if it is emulated */
     uint64_t held;      /* the bits of PSTATE that are set for it */
     uint64_t last;      /* address of the last instruction of a sequence */
     uint64_t warned;    /* the last one that can't be stepped as a whole */
@@ -81,28 +82,6 @@ bool kvm_arch_can_singlestep(CPUState *cs)
 int kvm_arch_singlestep_flags(KVMState *s)
 {
     return SSTEP_NOIRQ;
-}
-
-bool kvm_arch_singlestep_done(CPUState *cs)
-{
-    ArmStep *step = get_step(cs);
-
-    if (cpu_single_stepping(cs) && !step->armed && !step->done &&
-        !step->emulate) {
-        /* Cancelled by a stop of the virtual machine, which runs again */
-        step->done = kvm_arch_emulate_singlestep(cs, true) || step->done;
-    }
-    if (step->emulate) {
-        step->emulate = false;
-        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, step->emulated);
-        kvm_arm_regs_write(cs, KVM_ARM_PC, step->pc + 4);
-        step->done = true;
-    }
-    if (!step->done) {
-        return false;
-    }
-    step->done = false;
-    return true;
 }
 
 /* As insert_hw_breakpoint() has it: at EL0 and EL1, all bytes */
@@ -251,20 +230,29 @@ static bool plan_emulation(CPUState *cs, ArmStep *step)
     if (!el_of(pstate) && extract64(step->pc, 55, 1)) {
         return false;
     }
-    if (sees_masks(insn)) {
-        if (!may_do(cs, insn, pstate) || do_masks(cs, insn, &pstate)) {
-            return false;
-        }
-    } else if (insn->cls == ARM_STEP_WFI || insn->cls == ARM_STEP_WFIT) {
-        /* May end for any reason, or none; the kernel would wait */
-        if (!may_do(cs, insn, pstate)) {
-            return false;
-        }
-    } else {
-        return false;
+    /* A wait may end for any reason, or none; the kernel would wait */
+    return (sees_masks(insn) || insn->cls == ARM_STEP_WFI ||
+            insn->cls == ARM_STEP_WFIT) && may_do(cs, insn, pstate);
+}
+
+static void emulate(CPUState *cs, ArmStep *step)
+{
+    uint64_t pstate = step->pstate;
+    int ret = 0;
+
+    if (sees_masks(&step->insn)) {
+        ret = do_masks(cs, &step->insn, &pstate);
     }
-    step->emulated = pstate;
-    return true;
+    if (ret) {
+        error_report("CPU %d: the step at 0x%" PRIx64 " has not run it: can't "
+                     "read a register: %s", cs->cpu_index, step->pc,
+                     strerror(-ret));
+    } else {
+        kvm_arm_regs_write(cs, KVM_ARM_PSTATE, pstate);
+        kvm_arm_regs_write(cs, KVM_ARM_PC, step->pc + 4);
+    }
+    step->emulate = false;
+    step->done = true;
 }
 
 static uint64_t bits_to_hold(CPUState *cs, ArmStep *step)
@@ -402,6 +390,38 @@ static int tell_kvm(CPUState *cs, const StepOrder *order)
     return ret;
 }
 
+/*
+ * Since Linux 6.1 KVM remembers that a step's exception is yet to come, until
+ * that has come or KVM_GUESTDBG_ENABLE is taken back.  The user's breakpoints
+ * keep the latter set.  If a step has ended without its exception the next one
+ * would get that, and go nowhere.
+ */
+static int forget_exception(CPUState *cs, ArmStep *step)
+{
+    struct kvm_guest_debug none = {};
+    int ret = 0;
+
+    if (step->owed) {
+        ret = kvm_vcpu_ioctl(cs, KVM_SET_GUEST_DEBUG, &none);
+        step->owed = ret;
+        step->order = (StepOrder) { .mode = STEP_OFF };
+    }
+    return ret;
+}
+
+/* Begin it, all but what the guest could see */
+static int order_step(CPUState *cs, ArmStep *step, const StepOrder *order)
+{
+    int ret = forget_exception(cs, step) ?: tell_kvm(cs, order);
+
+    if (!ret) {
+        step->owed = order->mode == STEP_ONE;
+        step->entered = false;
+        step->armed = true;
+    }
+    return ret;
+}
+
 /* Switched off by PSCI: has nothing to step, and KVM would wait for ever */
 static bool is_off(CPUState *cs)
 {
@@ -432,7 +452,7 @@ static int begin(CPUState *cs)
     if (step->emulate) {
         return 0;
     }
-    ret = plan(cs, step, &order) ?: tell_kvm(cs, &order);
+    ret = plan(cs, step, &order) ?: order_step(cs, step, &order);
     if (ret) {
         return ret;
     }
@@ -440,7 +460,6 @@ static int begin(CPUState *cs)
     if (step->held) {
         kvm_arm_regs_write(cs, KVM_ARM_PSTATE, step->pstate | step->held);
     }
-    step->armed = true;
     return 0;
 }
 
@@ -546,10 +565,49 @@ static void settle(CPUState *cs, ArmStep *step)
     }
 }
 
+/*
+ * A signal has ended KVM_RUN.  If KVM or QEMU has emulated the instruction
+ * before that, KVM does not know any more that the instruction was stepped, and
+ * would step the next one, too.
+ */
+static void end_if_over(CPUState *cs, ArmStep *step)
+{
+    uint64_t pc;
+
+    if (step->order.mode == STEP_ONE &&
+        !kvm_arm_regs_read(cs, KVM_ARM_PC, &pc) && pc != step->pc) {
+        settle(cs, step);
+        step->done = true;
+    }
+}
+
+bool kvm_arch_singlestep_done(CPUState *cs)
+{
+    ArmStep *step = get_step(cs);
+
+    if (step->armed && step->entered) {
+        end_if_over(cs, step);
+    }
+    if (cpu_single_stepping(cs) && !step->armed && !step->done &&
+        !step->emulate) {
+        /* Cancelled by a stop of the virtual machine, which runs again */
+        step->done = kvm_arch_emulate_singlestep(cs, true) || step->done;
+    }
+    if (step->emulate) {
+        emulate(cs, step);
+    }
+    if (!step->done) {
+        return false;
+    }
+    step->done = false;
+    return true;
+}
+
 bool kvm_arm_step_finish(CPUState *cs)
 {
     ArmStep *step = get_step(cs);
 
+    step->owed = false;
     if (step->armed) {
         settle(cs, step);
     }
@@ -567,6 +625,7 @@ bool kvm_arm_step_finish_at(CPUState *cs)
     }
     for (unsigned i = 0; i < order->nr_traps; i++) {
         if (order->traps[i] == pc) {
+            step->owed = false;     /* the step's exception would be first */
             settle(cs, step);
             return true;
         }
@@ -621,7 +680,10 @@ static uint64_t kept_by(ArmStep *step)
 
 void kvm_arm_step_pre_run(CPUState *cs)
 {
-    kvm_arm_regs_pre_run(cs, kept_by(get_step(cs)));
+    ArmStep *step = get_step(cs);
+
+    step->entered = step->armed;
+    kvm_arm_regs_pre_run(cs, kept_by(step));
 }
 
 typedef struct StepRequest {
