@@ -300,7 +300,9 @@ bool kvm_arch_synchronize_register(CPUState *cs, const char *feature, int n)
 {
     RegRequest want = { .n = n };
 
-    if (feature && strcmp(feature, "org.gnu.gdb.aarch64.core")) {
+    /* At EL2 the stack pointer is one that is not kept here */
+    if (arm_feature(cpu_env(cs), ARM_FEATURE_EL2) ||
+        (feature && strcmp(feature, "org.gnu.gdb.aarch64.core"))) {
         return false;
     }
     if (core_is_valid(cs, n)) {

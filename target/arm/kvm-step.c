@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <linux/kvm.h>
 #include "qemu/error-report.h"
+#include "accel/accel-ops.h"
 #include "exec/cpu-common.h"
 #include "hw/core/boards.h"
 #include "system/kvm.h"
@@ -44,6 +45,7 @@ typedef struct ArmStep {
     bool done;          /* it is over without KVM having to run */
     bool emulate;       /* so it will be, when the vCPU is about to run */
     bool off;           /* the vCPU was switched off when it began */
+    bool have_el2;      /* exceptions may go where nothing here looks */
     bool have_insn;
     ArmStepInsn insn;
     uint32_t word;
@@ -61,16 +63,21 @@ static ArmStep *steps;
 /* Can a step run more than one instruction?  Not known before the first one */
 static OnOffAuto loses_steps = ON_OFF_AUTO_AUTO;
 
-void kvm_arm_step_init(void)
+static ArmStep *get_step(CPUState *cs)
+{
+    return &steps[cs->cpu_index];
+}
+
+void kvm_arm_step_init(CPUState *cs)
 {
     if (!steps) {
         steps = g_new0(ArmStep, current_machine->smp.max_cpus);
     }
-}
-
-static ArmStep *get_step(CPUState *cs)
-{
-    return &steps[cs->cpu_index];
+    get_step(cs)->have_el2 = arm_feature(cpu_env(cs), ARM_FEATURE_EL2);
+    if (get_step(cs)->have_el2) {
+        /* Of no vCPU then: the debugger is told once for all of them */
+        current_accel()->gdbstub.sstep_flags &= ~SSTEP_NOIRQ;
+    }
 }
 
 /* KVM steps by itself, but what it is told when is decided here */
@@ -434,17 +441,15 @@ static bool is_off(CPUState *cs)
 static int begin(CPUState *cs)
 {
     ArmStep *step = get_step(cs);
-    StepOrder order = {};
+    StepOrder order = { .mode = STEP_ONE };
     int ret;
 
-    if (arm_feature(cpu_env(cs), ARM_FEATURE_EL2)) {
-        /* Its exceptions may go to EL2, which nothing here knows of */
-        order.mode = STEP_ONE;
-        return tell_kvm(cs, &order);
-    }
     ret = kvm_arm_regs_read(cs, KVM_ARM_PC, &step->pc) ?:
-          kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &step->pstate) ?:
-          fetch(cs, step);
+          kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &step->pstate);
+    if (!ret && step->have_el2) {
+        return order_step(cs, step, &order);
+    }
+    ret = ret ?: fetch(cs, step);
     if (ret) {
         return ret;
     }
@@ -537,6 +542,9 @@ static void settle(CPUState *cs, ArmStep *step)
     uint64_t pc, pstate, spsr, drop;
 
     step->armed = false;
+    if (step->have_el2) {
+        return;         /* it got nothing */
+    }
     if (kvm_arm_regs_read(cs, KVM_ARM_PC, &pc) ||
         kvm_arm_regs_read(cs, KVM_ARM_PSTATE, &pstate)) {
         error_report("CPU %d: the registers cannot be read behind a step; "

@@ -19,8 +19,10 @@
 
 /**
  * kvm_arm_step_init() - called for each vCPU, before anything else here
+ *
+ * If that vCPU has EL2, SSTEP_NOIRQ is not offered to the debugger.
  */
-void kvm_arm_step_init(void);
+void kvm_arm_step_init(CPUState *cs);
 
 /**
  * kvm_arm_step_pre_run() - the vCPU is about to run; without the BQL
