@@ -7,13 +7,16 @@
 #include "qemu/osdep.h"
 #include <linux/kvm.h>
 #include "qemu/error-report.h"
+#include "accel/step-session.h"
 #include "gdbstub/enums.h"
 #include "system/hw_accel.h"
 #include "system/kvm.h"
 #include "cpu.h"
 #include "cpu-models.h"
+#include "internal.h"
 #include "kvm_ppc.h"
 #include "kvm-points.h"
+#include "step-plan.h"
 
 enum { CIABR, DAWR0, DAWR1, NR_REGS };
 
@@ -47,6 +50,16 @@ typedef struct Point {
 /* A point sits in the register whose index it has */
 static Point points[NR_REGS];
 static CPUWatchpoint hit;
+
+/* The registers have the debugger's points, the vectors their traps */
+static bool lent;
+
+/* These are at the vectors in both modes: with relocation off, and on */
+static struct {
+    BreakpointSet *set;
+    StepTrap trap[4];
+    unsigned nr;
+} traps;
 
 /* CIABR[62:63], Book III 10.3: in problem or in privileged state */
 #define CIABR_PRIV_MASK    3
@@ -252,40 +265,9 @@ int kvmppc_point_insert(vaddr addr, vaddr len, int type)
     return ret;
 }
 
-int kvmppc_point_remove(vaddr addr, vaddr len, int type)
-{
-    int n = find_point(addr, len, type);
-
-    if (n < 0) {
-        return -ENOENT;
-    }
-    points[n].used = false;
-    return 0;
-}
-
-void kvmppc_points_remove_all(void)
-{
-    for (int n = 0; n < NR_REGS; n++) {
-        points[n].used = false;
-    }
-}
-
 bool kvmppc_points_any(void)
 {
     return points[CIABR].used || points[DAWR0].used || points[DAWR1].used;
-}
-
-unsigned kvmppc_points_vectors(uint32_t *vectors)
-{
-    unsigned nr = 0;
-
-    if (points[CIABR].used) {
-        vectors[nr++] = 0xd00;
-    }
-    if (points[DAWR0].used || points[DAWR1].used) {
-        vectors[nr++] = 0x300;
-    }
-    return nr;
 }
 
 static void warn_guest_uses(CPUState *cs, int n)
@@ -304,7 +286,9 @@ static void set_point(CPUState *cs, int n)
         return;
     }
     if (!read_reg(cs, n, &now) && reg_in_use(n, &now)) {
-        warn_guest_uses(cs, n);
+        if (!same_value(&now, &points[n].value)) {
+            warn_guest_uses(cs, n);
+        }
         return;
     }
     write_reg(cs, n, &points[n].value);
@@ -336,18 +320,119 @@ static void set_all(CPUState *cs, bool on)
     }
 }
 
+static void do_set_all(CPUState *cs, run_on_cpu_data data)
+{
+    set_all(cs, data.host_int);
+}
+
+static void add_traps(uint32_t vector)
+{
+    for (int relocated = 0; relocated <= 1; relocated++) {
+        vaddr pc = relocated ? PPC_STEP_AIL_BASE + vector : vector;
+        /* Privileged, as mmu-books.h has it */
+        int mmu_idx = relocated ? 1 : 3;
+        int psize, prot;
+        hwaddr addr;
+
+        /* Where that is not mapped, no interrupt goes there */
+        if (ppc_xlate(POWERPC_CPU(first_cpu), pc, MMU_INST_FETCH, &addr,
+                      &psize, &prot, mmu_idx, false)) {
+            traps.trap[traps.nr++] = (StepTrap) { .addr = addr, .pc = pc };
+            breakpoint_set_add(traps.set, addr, BREAKPOINT_OWNER_STEP);
+        }
+    }
+}
+
+static void place_traps(void)
+{
+    if (points[CIABR].used) {
+        add_traps(0xd00);
+    }
+    if (points[DAWR0].used || points[DAWR1].used) {
+        add_traps(0x300);
+    }
+    breakpoint_set_apply(traps.set);
+}
+
+static void remove_traps(void)
+{
+    while (traps.nr) {
+        breakpoint_set_del(traps.set, traps.trap[--traps.nr].addr,
+                           BREAKPOINT_OWNER_STEP);
+    }
+    breakpoint_set_apply(traps.set);
+}
+
+void kvmppc_points_init(BreakpointSet *set)
+{
+    traps.set = set;
+}
+
 void kvmppc_points_run(bool running)
 {
     CPUState *cs;
 
-    CPU_FOREACH(cs) {
-        set_all(cs, running);
+    if (running == lent || (running && !kvmppc_points_any())) {
+        return;
     }
+    /* A register that has a point never matches where no trap is */
+    if (running) {
+        place_traps();
+    }
+    CPU_FOREACH(cs) {
+        run_on_cpu(cs, do_set_all, RUN_ON_CPU_HOST_INT(running));
+    }
+    if (!running) {
+        remove_traps();
+    }
+    lent = running;
+}
+
+void kvmppc_points_moved(void)
+{
+    if (lent) {
+        remove_traps();
+        place_traps();
+    }
+}
+
+bool kvmppc_points_trap_at(uint64_t pc)
+{
+    for (unsigned i = 0; i < traps.nr; i++) {
+        if (traps.trap[i].pc == pc) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void kvmppc_points_suspend(CPUState *cs, bool suspend)
 {
-    set_all(cs, !suspend);
+    if (lent) {
+        set_all(cs, !suspend);
+    }
+}
+
+int kvmppc_point_remove(vaddr addr, vaddr len, int type)
+{
+    int n = find_point(addr, len, type);
+    bool was_lent = lent;
+
+    if (n < 0) {
+        return -ENOENT;
+    }
+    kvmppc_points_run(false);
+    points[n].used = false;
+    kvmppc_points_run(was_lent);
+    return 0;
+}
+
+void kvmppc_points_remove_all(void)
+{
+    kvmppc_points_run(false);
+    for (int n = 0; n < NR_REGS; n++) {
+        points[n].used = false;
+    }
 }
 
 static bool overlaps(const Point *p, uint64_t ea, unsigned size)

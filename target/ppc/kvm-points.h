@@ -7,6 +7,8 @@
 #ifndef TARGET_PPC_KVM_POINTS_H
 #define TARGET_PPC_KVM_POINTS_H
 
+#include "accel/breakpoint-set.h"
+
 /*
  * KVM HV has no KVM_GUESTDBG_USE_HW_BP.  It lets the guest have CIABR and DAWR
  * (DAWR1 too on POWER10), by H_SET_MODE, and userspace by KVM_SET_ONE_REG.
@@ -26,6 +28,12 @@
  */
 
 /**
+ * kvmppc_points_init() - before all others
+ * @set: has the traps at the vectors
+ */
+void kvmppc_points_init(BreakpointSet *set);
+
+/**
  * kvmppc_point_insert() - set a point
  * @type: GDB_BREAKPOINT_HW or GDB_WATCHPOINT_*
  *
@@ -42,6 +50,12 @@ int kvmppc_point_insert(vaddr addr, vaddr len, int type);
  */
 int kvmppc_point_remove(vaddr addr, vaddr len, int type);
 
+/**
+ * kvmppc_points_remove_all() - take back all points, and what was lent for them
+ *
+ * While the virtual machine runs as well.  A vCPU may have met a point and not
+ * run into its trap yet: kvmppc_points_match() is to be asked before.
+ */
 void kvmppc_points_remove_all(void);
 
 bool kvmppc_points_any(void);
@@ -49,20 +63,26 @@ bool kvmppc_points_any(void);
 /**
  * kvmppc_points_run() - the virtual machine starts or stops
  *
- * Gives the vCPUs the debugger's points, or back the guest's.
+ * Gives the vCPUs the debugger's points, and their vectors traps; or back the
+ * guest's.
  */
 void kvmppc_points_run(bool running);
 
 /**
- * kvmppc_points_vectors() - the vectors that have to be trapped now
- * @vectors: room for two
- *
- * Returns: how many there are
+ * kvmppc_points_moved() - interrupts now go to other addresses
  */
-unsigned kvmppc_points_vectors(uint32_t *vectors);
+void kvmppc_points_moved(void);
+
+/**
+ * kvmppc_points_trap_at() - is there a trap for points?
+ * @pc: its effective address
+ */
+bool kvmppc_points_trap_at(uint64_t pc);
 
 /**
  * kvmppc_points_suspend() - keep the points of a vCPU from matching
+ *
+ * In its thread.  Does nothing unless they are lent now.
  */
 void kvmppc_points_suspend(CPUState *cs, bool suspend);
 

@@ -606,6 +606,7 @@ static const StepOps step_ops = {
 
 static void step_overdue(void *opaque);
 static void queue_carry(PPCStep *step);
+static void do_leave_point(CPUState *cs, run_on_cpu_data data);
 
 void kvmppc_step_init(CPUState *cs, uint32_t trap)
 {
@@ -616,6 +617,7 @@ void kvmppc_step_init(CPUState *cs, uint32_t trap)
         trap_word = trap;
         breakpoints = breakpoint_set_new(&guest_memory, NULL, &trap,
                                          sizeof(trap));
+        kvmppc_points_init(breakpoints);
         user_addresses = g_hash_table_new_full(g_int64_hash, g_int64_equal,
                                                g_free, g_free);
         steps = g_new0(PPCStep *, current_machine->smp.max_cpus);
@@ -769,47 +771,6 @@ static void step_reset(void *opaque)
     }
 }
 
-/*
- * The vectors that hardware points come to, in both modes: they are trapped as
- * for a step, but for as long as the virtual machine runs.
- */
-static struct {
-    StepTrap trap[4];
-    unsigned nr;
-} point_traps;
-
-static void place_point_traps(void)
-{
-    uint32_t vectors[2];
-    unsigned nr = kvmppc_points_vectors(vectors);
-
-    for (unsigned i = 0; i < 2 * nr; i++) {
-        bool high = i & 1;
-        vaddr pc = high ? PPC_STEP_AIL_BASE + vectors[i / 2] : vectors[i / 2];
-        StepTrap *trap = &point_traps.trap[point_traps.nr];
-        XlateMode mode = { .relocated = high };
-
-        /* Where that is not mapped, no interrupt goes there */
-        if (translate(POWERPC_CPU(first_cpu), pc, MMU_INST_FETCH, mode,
-                      &trap->addr)) {
-            trap->pc = pc;
-            breakpoint_set_add(breakpoints, trap->addr, BREAKPOINT_OWNER_STEP);
-            point_traps.nr++;
-        }
-    }
-    breakpoint_set_apply(breakpoints);
-}
-
-static void remove_point_traps(void)
-{
-    while (point_traps.nr) {
-        breakpoint_set_del(breakpoints,
-                           point_traps.trap[--point_traps.nr].addr,
-                           BREAKPOINT_OWNER_STEP);
-    }
-    breakpoint_set_apply(breakpoints);
-}
-
 /* gdb is not told of these: the step goes on when the VM does */
 static bool stop_is_silent(RunState state)
 {
@@ -824,14 +785,8 @@ static void step_vm_state(void *opaque, bool running, RunState state)
 {
     CPUState *cs;
 
-    if (kvmppc_points_any()) {
-        kvmppc_points_run(running);
-        if (running) {
-            place_point_traps();
-        }
-    }
-    if (!running) {
-        remove_point_traps();
+    if (running) {
+        kvmppc_points_run(true);
     }
     CPU_FOREACH(cs) {
         PPCStep *step = get_step(cs);
@@ -846,11 +801,15 @@ static void step_vm_state(void *opaque, bool running, RunState state)
             continue;
         }
         run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
+        run_on_cpu(cs, do_leave_point, RUN_ON_CPU_NULL);
         step_session_settle(&step->session);
         if (!stop_is_silent(state)) {
             take(step);
             cs->singlestep_flags = 0;
         }
+    }
+    if (!running) {
+        kvmppc_points_run(false);
     }
 }
 
@@ -888,6 +847,14 @@ bool kvmppc_step_active(void)
 
 void kvmppc_step_release(void)
 {
+    CPUState *cs;
+
+    if (active) {
+        CPU_FOREACH(cs) {
+            run_on_cpu(cs, do_leave_point, RUN_ON_CPU_NULL);
+        }
+    }
+    kvmppc_points_remove_all();
     active = false;
 }
 
@@ -985,10 +952,7 @@ void kvmppc_step_lpcr_changed(void)
 {
     CPUState *cs;
 
-    if (point_traps.nr) {
-        remove_point_traps();
-        place_point_traps();
-    }
+    kvmppc_points_moved();
     CPU_FOREACH(cs) {
         if (active) {
             run_on_cpu(cs, lpcr_changed, RUN_ON_CPU_NULL);
@@ -1245,7 +1209,8 @@ static void carry_over(PPCStep *step)
 
 static bool wants_carrying(PPCStep *step)
 {
-    return runstate_is_running() && step->session.phase == STEP_IDLE &&
+    return active && runstate_is_running() &&
+           step->session.phase == STEP_IDLE &&
            !CPU(step->cpu)->halted &&
            (step->alone || step->carry_point || stands_on_trap(step));
 }
@@ -1347,22 +1312,13 @@ static KvmPpcMatch undo_match(PPCStep *step, PPCStepRegs *regs)
     return match;
 }
 
-static bool is_point_trap(uint64_t pc)
-{
-    for (unsigned i = 0; i < point_traps.nr; i++) {
-        if (point_traps.trap[i].pc == pc) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static KvmPpcMatch match_point(PPCStep *step)
 {
     PPCStepRegs regs;
     KvmPpcMatch match;
 
-    if (!point_traps.nr || regs_get(step, &regs) || !is_point_trap(regs.pc)) {
+    if (!kvmppc_points_any() || regs_get(step, &regs) ||
+        !kvmppc_points_trap_at(regs.pc)) {
         return KVMPPC_MATCH_NONE;
     }
     match = undo_match(step, &regs);
@@ -1375,12 +1331,36 @@ static void match_stepped(PPCStep *step)
 {
     PPCStepRegs regs;
 
-    if (point_traps.nr && !regs_get(step, &regs) && is_point_trap(regs.pc) &&
+    if (kvmppc_points_any() && !regs_get(step, &regs) &&
+        kvmppc_points_trap_at(regs.pc) &&
         undo_match(step, &regs) == KVMPPC_MATCH_HIT) {
         regs.srr0 = step->plan.before.srr0;
         regs.srr1 = step->plan.before.srr1;
         regs_put(step, &regs, false);
     }
+}
+
+/*
+ * The points are about to be taken back.  A vCPU that has met one, and not run
+ * into the trap yet, would take an interrupt that is not the guest's.
+ */
+static void do_leave_point(CPUState *cs, run_on_cpu_data data)
+{
+    PPCStep *step = get_step(cs);
+    CPUWatchpoint *told = cs->watchpoint_hit;
+
+    step->carry_point = false;
+    if (!kvmppc_points_any() || step->session.phase == STEP_ARMED) {
+        return;
+    }
+    kvmppc_regs_read_mmu(cs);
+    if (step->session.phase == STEP_DONE) {
+        match_stepped(step);
+    } else {
+        match_point(step);
+    }
+    /* It is met again, or this is not the stop that it makes */
+    cs->watchpoint_hit = told;
 }
 
 static KvmPpcStepExit exit_elsewhere(PPCStep *step)

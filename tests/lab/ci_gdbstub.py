@@ -76,7 +76,8 @@ class KvmBench(common.Bench):
     def build_payloads(self, out: Path) -> dict[str, Path]:
         if self.lab.lab.arch is ARM64:
             return {payloads.ASSEMBLY: payloads.build_arm64(out)}
-        return super().build_payloads(out) | {"range": self.lab.payloads["range"]}
+        return super().build_payloads(out) | {name: self.lab.payloads[name]
+                                              for name in ("range", "points")}
 
     @contextlib.contextmanager
     def guest(self, payload: str = payloads.ASSEMBLY, cpus: int = 1, thread: str = "",

@@ -7,13 +7,19 @@ Power ISA has it behind (Book III, 10.3).  Either is accepted here.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from bench import Bench, Test, check, low_memory, pc_of
-from lablib import L2
+from bench import TRAP, Bench, Test, check, low_memory, pc_of
+from ci_gdbstub import KvmBench, Target
+from lablib import L1_GDB_PORT, L2
 from rsp import Gdb, RspError
 
 HARDWARE, WRITE, READ, ACCESS = 1, 2, 3, 4
+COUNTS = ("rounds", "traces", "faults")         # of payload/points.S
+REGISTERS = ("ciabr", "dawr0", "dawrx0")
 
 
 def refused(gdb: Gdb, packet: str, what: str) -> None:
@@ -121,4 +127,140 @@ def watch_stepped(bench: Bench) -> None:
         check("pc", pc_of(gdb), before["pc"] + 4)
 
 
-TESTS: list[Test] = [hbreak, watch, watch_stepped]
+@dataclass
+class Counting:
+    """payload/points.S, which takes interrupts of its own at the vectors that points borrow."""
+
+    target: Target
+    vectors: bytes = b""
+
+    def hmp(self, line: str) -> str:
+        return self.target.monitor.run("human-monitor-command", **{"command-line": line})
+
+    def counter(self, name: str) -> int:
+        return self.target.number_while_running(self.target.image.symbols[name])
+
+    def low_memory(self, gdb: Gdb) -> bytes:
+        return gdb.raw_memory(0, 0x1000) + gdb.raw_memory(0x4000, 0x1000)
+
+    def restart_server(self) -> None:
+        self.hmp(f"gdbserver tcp::{L1_GDB_PORT + self.target.l2.config.slot}")
+
+    def set_point(self, gdb: Gdb, kind: int) -> None:
+        """One that the guest does not meet unless `unused` is set."""
+        if kind == HARDWARE:
+            gdb.insert(self.target.never, kind)
+        else:
+            gdb.insert(self.target.visits, kind, 8)
+
+    def goes_on(self, what: str) -> None:
+        """It runs, and its own interrupts are all that it gets."""
+        begun = {name: self.counter(name) for name in COUNTS}
+        deadline = time.monotonic() + 10
+        while not all(self.counter(name) > begun[name] + 50 for name in COUNTS):
+            check(f"{what}: interrupts that are not the guest's own; the last is "
+                  f"{self.counter('stranger'):#x}", self.counter("stranges"), 0)
+            if time.monotonic() > deadline:
+                now = {name: self.counter(name) for name in COUNTS}
+                raise AssertionError(f"{what}: the guest has counted {begun}, and 10 s later "
+                                     f"{now}: {self.target.monitor.state()}")
+            time.sleep(0.05)
+        check(f"{what}: interrupts that are not the guest's own",
+              self.counter("stranges"), 0)
+
+    def clean(self, what: str) -> None:
+        """Nothing of a point is left; the next client looks, and detaches."""
+        gdb = self.target.connect()
+        names = [name for name in REGISTERS if name in gdb.by_name]
+        check(f"{what}: is CIABR known", names[:1], ["ciabr"])
+        check(f"{what}: debug registers", gdb.read(names), dict.fromkeys(names, 0))
+        check(f"{what}: vectors", self.low_memory(gdb) == self.vectors, True)
+        visits = self.target.number(gdb, self.target.visits)
+        gdb.write_memory(self.target.unused, (1).to_bytes(8))
+        gdb.resume("vCont;c")
+        time.sleep(0.3)
+        gdb.interrupt()
+        check(f"{what}: passed where the point was",
+              self.target.number(gdb, self.target.visits), visits + 1)
+        check(f"{what}: interrupts that are not the guest's own",
+              self.target.number(gdb, self.target.stranges), 0)
+        gdb.detach()
+
+
+@contextlib.contextmanager
+def counting(bench: Bench) -> Iterator[Counting]:
+    """That guest, behind its `begin`, without a client."""
+    with KvmBench(bench).guest("points") as target:
+        gdb = target.connect()
+        gdb.run_to(target.begin)
+        guest = Counting(target)
+        guest.vectors = guest.low_memory(gdb)
+        check("a trap in its memory", TRAP in guest.vectors, False)
+        gdb.detach()
+        yield guest
+
+
+def kinds(bench: Bench) -> tuple[int, ...]:
+    """The points that this host has: POWER9's watchpoint register can't be used."""
+    return (HARDWARE,) if bench.options.machine == "powernv9" else (HARDWARE, WRITE, READ, ACCESS)
+
+
+def leave(bench: Bench, what: str, go: Callable[[Counting, Gdb], None],
+          back: Callable[[Counting], None], running: tuple[bool, ...] = (True, False)) -> None:
+    """A client goes, in this way, with a point set."""
+    with counting(bench) as guest:
+        for kind in kinds(bench):
+            for runs in running:
+                name = f"{what}, Z{kind}, {'running' if runs else 'stopped'}"
+                gdb = guest.target.connect()
+                guest.set_point(gdb, kind)
+                if runs:
+                    gdb.resume("vCont;c")
+                    guest.goes_on(f"{name}: before")
+                go(guest, gdb)
+                time.sleep(0.3)
+                if guest.target.monitor.state() != "running":
+                    guest.target.monitor.run("cont")
+                guest.goes_on(name)
+                back(guest)
+                guest.clean(name)
+
+
+def point_killed(bench: Bench) -> None:
+    """gdb dies with a hardware breakpoint or watchpoint set: nothing of it is left"""
+    leave(bench, "killed", lambda _, gdb: gdb.close(), lambda _: None)
+
+
+def point_detached(bench: Bench) -> None:
+    """gdb detaches with one set"""
+    leave(bench, "detached", lambda _, gdb: gdb.detach(), lambda _: None, (False,))
+
+
+def point_no_server(bench: Bench) -> None:
+    """`gdbserver none` with one set"""
+    leave(bench, "gdbserver none", lambda guest, _: guest.hmp("gdbserver none") and None,
+          Counting.restart_server)
+
+
+def point_killed_there(bench: Bench) -> None:
+    """gdb dies while the guest is meeting its hardware breakpoint: nobody gets the match"""
+    with counting(bench) as guest:
+        stopped = 0
+        for number in range(20):
+            gdb = guest.target.connect()
+            gdb.insert(guest.target.hot, HARDWARE)
+            gdb.resume("vCont;c")
+            time.sleep(number % 5 / 1000)
+            gdb.close()
+            time.sleep(0.1)
+            if guest.target.monitor.state() != "running":
+                stopped += 1
+                guest.target.monitor.run("cont")
+            guest.goes_on(f"round {number}")
+        guest.clean("killed there")
+        bench.notes.append(f"gdb killed at an hbreak: 20 times, {stopped} with the guest "
+                           "stopped by it before")
+
+
+TESTS: list[Test] = [hbreak, watch, watch_stepped, point_killed, point_detached,
+                     point_no_server, point_killed_there]

@@ -29,6 +29,7 @@ VARIANTS: dict[str, tuple[str, dict[str, int]]] = {
     "cede": ("cede.S", {}),
     "irq": ("irq.S", {}),
     "places": ("places.S", {}),
+    "points": ("points.S", {}),
     "range": ("range.S", {}),
 }
 
