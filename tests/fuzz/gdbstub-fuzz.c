@@ -1400,6 +1400,9 @@ static void packet_done(const char *packet, const Before *before)
     if (starts(packet, "QStartNoAckMode") && !strcmp(said.first, "OK")) {
         no_acks = true;
     }
+    must(strcmp(packet, "vCont?") ||
+         g_str_has_suffix(said.first, ";r") == !!accel_ops.step_again,
+         "ranges are not as the accelerator has them: %s", said.first);
     guest_after(packet, before);
     points_after(packet);
     for (int i = 0; i < MAX_CPUS; i++) {
@@ -1641,7 +1644,7 @@ static void run_cpu(CPUState *cpu, int count)
               !run[n].by_client || !continued,
               "vCPU %d steps over a breakpoint that nobody knows of", n);
         must(!kvm || !stepping || run[n].begun, "vCPU %d: which step?", n);
-        run[n].begun = run[n].begun && !kvm_emulates;
+        run[n].begun = run[n].begun && !kvm;
         run[n].resumed = run[n].owed = false;
         run[n].told = NOT_TOLD;
         run[n].asked = stepping ? BY_STEP : OTHERWISE;
@@ -1782,7 +1785,7 @@ static void setup(int kind)
     }
     kvm = kind & 1;
     kvm_emulates = kvm && kind & 0x40;
-    accel_ops.step_again = kvm_emulates ? step_again : NULL;
+    accel_ops.step_again = kind & 0x80 ? NULL : step_again;
     accel_ops.memory_rw_debug = kvm ? memory_under_points : NULL;
     replaying = kind & 2 && !kvm;
     replay_mode = replaying ? REPLAY_MODE_PLAY : REPLAY_MODE_NONE;
