@@ -17,6 +17,7 @@ import t_state                                                  # noqa: E402
 from bench import Bench, Test, check, pc_of                     # noqa: E402
 from ci_gdbstub import (KvmBench, Target, met_together,         # noqa: E402
                         put_on_breakpoint, step_off, step_off_one_by_two, step_off_two)
+from ci_migration import XCPU                                   # noqa: E402
 from ci_steps import ioctls_of                                  # noqa: E402
 from common import FIRST, SECOND, answers, goes_on, on, place, refused     # noqa: E402
 from lablib import ARM64, TcgReference                          # noqa: E402
@@ -122,11 +123,45 @@ def clock_stops(bench: Bench) -> None:
               True)
 
 
+# Tests for which a host's Linux has to be of some version
+NEEDS = {"nested": (6, 16)}
+
 # Tests that fail on a host's Linux since some version, and why
 FAILS_SINCE = {
     "own_points": ((6, 14), "since Linux 6.14 KVM owns the debug registers while the user has "
                             "any breakpoint, and the guest's own do nothing"),
 }
+
+
+def nested(bench: Bench) -> None:
+    """a guest that has EL2: steps are the kernel's, without NOIRQ; its SP there is SP_EL2"""
+    with KvmBench(bench).stopped(extra=["-machine", "virtualization=on"]) as (target, gdb):
+        check("sstepbits", gdb.text("qqemu.sstepbits"), "ENABLE=1")
+        refused(gdb, ["Qqemu.sstep=3"])
+        check("PSTATE.M", gdb.read(["cpsr"])["cpsr"] & 0xf, 9)
+        place(gdb, target.spin)
+        rounds = on(gdb, FIRST, "x3")[0]
+        for n in range(1, 31):
+            gdb.step()
+            check(f"pc after {n} steps", pc_of(gdb), target.spin + n % 3 * 4)
+        check("x3", on(gdb, FIRST, "x3"), [rounds + 10])
+        answers(gdb, f"vCont;r{target.spin:x},{target.spin + 8:x}:{FIRST}")
+        check("pc behind a range", pc_of(gdb), target.spin + 8)
+        # Nothing is masked, and nothing of a step is left
+        gdb.write("cpsr", 9)
+        gdb.write("sp", target.buffer_end)
+        place(gdb, target.at_el2)
+        while pc_of(gdb) != target.el2_svc:
+            gdb.step()
+        check("SP as the guest sees it, and behind that",
+              on(gdb, FIRST, "x5", "sp"), [target.buffer_end, target.buffer_end - 16])
+        check("SP_EL1", on(gdb, FIRST, "SP_EL1"), [0])
+        gdb.step()
+        check("pc, ELR_EL2, SPSR_EL2", on(gdb, FIRST, "pc", "ELR_EL2", "SPSR_EL2"),
+              [target.synchronous, target.el2_svc + 4, 9])
+        gdb.step()
+        check("pc in the handler", pc_of(gdb), target.from_el1)
+        check("what QEMU says", target.l2.log.read_text(), "")
 
 
 def own_points(bench: Bench) -> None:
@@ -206,6 +241,45 @@ def held_back(bench: Bench) -> None:
             gdb.step()
             seen.add(pc_of(gdb))
         check(f"the vector is among {sorted(map(hex, seen))}", target.irq in seen, True)
+
+
+def kick_all_the_time(bench: Bench, target: Target) -> None:
+    """The signal by which QEMU takes a vCPU out of KVM_RUN, for as long as the guest lives."""
+    shell = bench.lab.shell
+    assert shell is not None
+    shell.check(f"(while kill -USR1 $(cat {target.l2.pid_file}); do :; done) >/dev/null 2>&1 &")
+
+
+def cut_short(bench: Bench) -> None:
+    """a step that ^C cuts short is done or not begun; with a breakpoint set the next one moves"""
+    turns = 1000 if bench.options.full else 150
+    with KvmBench(bench).stopped() as (target, gdb):
+        kick_all_the_time(bench, target)
+        gdb.insert(target.crowd_room)           # KVM_GUESTDBG_ENABLE is never taken back
+        place(gdb, target.trapped)
+        for turn in range(turns):
+            gdb.resume(f"vCont;r{target.trapped:x},{target.trapped_end:x}:{FIRST}")
+            time.sleep(turn % 7 * 0.001)
+            check("signal", gdb.interrupt().signal, 2)
+            before = pc_of(gdb)
+            answers(gdb, f"vCont;s:{FIRST}")
+            after = target.trapped + (before + 4 - target.trapped) % (target.trapped_end - target.trapped)
+            check(f"turn {turn}: pc of a step from {before:#x}", pc_of(gdb), after)
+
+
+def kicked(bench: Bench) -> None:
+    """clause 1: signals that end KVM_RUN within a step, a device's register having been read"""
+    steps = 2000 if bench.options.full else 300
+    with KvmBench(bench).stopped() as (target, gdb):
+        kick_all_the_time(bench, target)
+        place(gdb, target.devices)
+        gdb.step()
+        top = target.devices + 4
+        check("pc", pc_of(gdb), top)
+        for n in range(1, steps + 1):
+            gdb.step()
+            check(f"pc after {n} steps", pc_of(gdb), top + n % 5 * 4)
+        check("what QEMU says", target.l2.log.read_text(), "")
 
 
 def waiting(bench: Bench) -> None:
@@ -480,7 +554,7 @@ def migrate(bench: Bench) -> None:
                 time.sleep(0.2)
             target.monitor.run("migrate", uri=f"file:{STATE}")
             if within:
-                gdb.wait(20)
+                check("the stop is migration's: signal", gdb.wait(20).signal, XCPU)
             wait_state(target, "query-migrate", "completed",
                        (None, "setup", "active", "device"))     # type: ignore[arg-type]
             registers = gdb.read(CORE)
@@ -505,7 +579,7 @@ def snapshot(bench: Bench) -> None:
         target.monitor.sock.settimeout(60)
         said = target.monitor.run("human-monitor-command", **{"command-line": "savevm two"})
         check("savevm in a range", said, "")
-        gdb.interrupt()
+        check("^C ends the range: signal", gdb.interrupt().signal, 2)
         for tag in ("one", "two"):
             check("loadvm", gdb.monitor(f"loadvm {tag}", timeout=60), "")
             if tag == "one":
@@ -536,6 +610,7 @@ def aarch32(bench: Bench) -> None:
 
 
 TESTS: list[Test] = [
-    same_as_tcg, held_back, clock_stops, own_points, waiting, exclusives, cost, own_brk, watch, watch_more, ranges, range_off,
+    same_as_tcg, held_back, clock_stops, own_points, nested, cut_short, kicked, waiting,
+    exclusives, cost, own_brk, watch, watch_more, ranges, range_off,
     step_off, step_off_two, step_off_one_by_two, met_together, put_on_breakpoint,
     registers, no_stale_step, migrate, snapshot, aarch32]

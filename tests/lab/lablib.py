@@ -389,6 +389,11 @@ class KernelPackage:
         return self._one("boot/vmlinu[xz]-*")
 
     @property
+    def version(self) -> tuple[int, ...]:
+        """As (6, 12)."""
+        return tuple(map(int, re.findall(r"\d+", self.vmlinux.name)[:2]))
+
+    @property
     def busybox(self) -> Path:
         for pattern in ("usr/bin/busybox", "bin/busybox"):
             if (self.root / pattern).exists():
@@ -744,7 +749,7 @@ class Lab:
             "-nographic", "-monitor", "none",
             "-serial", f"file:{self.console}",
             "-kernel", str(self.kernel.vmlinux), "-initrd", str(initrd),
-            "-append", f"console={self.arch.console} rdinit=/init quiet "
+            "-append", f"console={self.arch.console} rdinit=/init quiet {self._nested()}"
                        f"lab.control={self.control.getsockname()[1]}",
             "-netdev", f"user,id=n0{forwards}",
             "-device", "virtio-net-pci,netdev=n0,bus=pcie.0,disable-legacy=on,romfile=",
@@ -762,6 +767,11 @@ class Lab:
     def check_alive(self) -> None:
         if self.process is not None and self.process.poll() is not None:
             raise L0Died(f"L0 ended with status {self.process.returncode}", self.logs)
+
+    def _nested(self) -> str:
+        """The words that give guests EL2, for a host that has it for them."""
+        nested = self.config.machine == "arm64" and self.kernel.version >= (6, 16)
+        return "kvm-arm.mode=nested " if nested else ""
 
     def _await_shell(self, timeout: float) -> None:
         """L1's init connects when it has booted, and whenever its shell has ended."""

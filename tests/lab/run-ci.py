@@ -54,9 +54,16 @@ def expected_failures(lab: Lab) -> dict[str, str]:
     """What this host's kernel is known not to do."""
     if lab.arch is PPC64:
         return {}
-    linux = tuple(map(int, re.findall(r"\d+", lab.kernel.vmlinux.name)[:2]))
     return {name: cause for name, (since, cause) in ci_arm64.FAILS_SINCE.items()
-            if linux >= since}
+            if lab.kernel.version >= since}
+
+
+def too_new(lab: Lab) -> dict[str, tuple[int, ...]]:
+    """Tests that want another host: the Linux that they want."""
+    if lab.arch is PPC64:
+        return {}
+    return {name: since for name, since in ci_arm64.NEEDS.items()
+            if lab.kernel.version < since or lab.config.machine != "arm64"}
 
 
 def main(argv: list[str]) -> int:
@@ -93,6 +100,11 @@ def main(argv: list[str]) -> int:
         tests = PPC64_TESTS + (BY_HAND if options.full or options.only else [])
     tests = [t for t in tests
              if not options.only or re.search(options.only, t.__name__)]
+    for name, since in too_new(lab).items():
+        if name in [t.__name__ for t in tests]:
+            print(f"# not run: {name}: wants machine arm64 with Linux "
+                  f"{'.'.join(map(str, since))}", flush=True)
+            tests = [t for t in tests if t.__name__ != name]
     if not tests:
         parser.error(f"no test of {options.machine} has a name like {options.only}")
     watchdog = Watchdog(options.time_limit, children, lambda: lab.logs)

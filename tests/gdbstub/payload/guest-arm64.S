@@ -407,6 +407,40 @@ faulting:
         stxr    w4, x3, [x8]
         b       faulting
 
+        // What KVM emulates and then enters the guest for: a step may be cut short there
+        .globl  trapped, trapped_end
+trapped:
+        .rept   7
+        mrs     xzr, id_aa64isar0_el1
+        .endr
+        b       trapped
+trapped_end:
+
+        // What QEMU does between two KVM_RUN
+        .globl  devices, devices_end
+devices:
+        ldr     x8, =UART
+1:      ldr     w6, [x8, 0x18]                  // UARTFR
+        add     x5, x5, 1
+        str     wzr, [x8, 0x44]                 // UARTICR
+        add     x5, x5, 1
+        b       1b
+devices_end:
+        .ltorg
+
+        // At EL2, of a guest that has it: its own vectors, its stack pointer
+        .globl  at_el2, el2_mov, el2_svc
+at_el2:
+        adr     x8, vectors
+        msr     vbar_el2, x8
+        isb
+el2_mov:
+        mov     x5, sp
+        sub     sp, sp, 16
+el2_svc:
+        svc     1
+        b       spin
+
         // Wait for an interrupt that does not come
         .globl  wait, wait_behind
 wait:
@@ -482,6 +516,7 @@ from_timer:
 from_timer_eret:
         eret
 
+        .globl  from_el1
 from_el1:
         add     x7, x7, 1
         mrs     x14, spsr_el1
