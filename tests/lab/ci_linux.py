@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import random
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -138,10 +139,16 @@ def traced_elsewhere(bench: Bench) -> None:
         nothing = {"lost 0 again 0 missed 0"}
         check("after stops", meanwhile(lambda: session.run_for(0.2)), nothing)
         check("after steps of the other vCPU", meanwhile(steps), nothing)
-        # KVM's doing, and no more than that: docs/devel/guest-debug.rst
+        # KVM's doing, and no more than that: the table of docs/devel/guest-debug.rst.
+        # Of the guest's three hardware points the step off the first runs past the others
+        takes_points = bench.lab.kernel.version >= (6, 14)
         for kind, what in enumerate(("breakpoint", "hardware breakpoint", "watchpoint")):
             lost = meanwhile(functools.partial(point, kind))
             bench.notes.append(f"the guest's own debugger, with a {what} set: {sorted(lost)}")
+            missed = 3 if kind or takes_points else 2
+            wrong = [said for said in lost if not re.fullmatch(
+                rf"lost [1-9]\d* again 0 missed {missed}", said)]
+            check(f"a {what}: its steps run on, {missed} of its points are missed", wrong, [])
         check("after points", meanwhile(lambda: session.run_for(0.2)), nothing)
 
 
@@ -257,34 +264,16 @@ def two_at_once(bench: Bench) -> None:
     """clause 4: two vCPUs by one packet: one stop, neither goes further than one step"""
     both = 0
     with busy(bench) as (guest, console), debugged(guest, console) as session:
-        arch = session.arch
         for turn in range(60):
             if turn % 6 == 0:
                 session.run_for(0.05)
-            before = {t: session.regs(t, *arch.names) for t in session.threads}
-            words = {}
-            for thread in session.threads:
-                session.gdb.select(session.threads[thread])
-                words[thread] = session.word(before[thread])
-            one, two = session.threads.values()
-            session.gdb.resume(f"vCont;s:{one};s:{two}")
-            stop = session.wait()
-            check("signal", stop.signal, 5)
-            moved = 0
-            for thread, regs in before.items():
-                word, after = words[thread], session.pc(thread)
-                allowed = arch.successors(word, regs) if word is not None else None
-                if after == regs["pc"]:
-                    continue
-                moved += 1
-                if allowed is not None and after not in allowed and arch.vector(after) is None:
-                    raise AssertionError(f"vCPU {thread}, {stop.raw}: {regs['pc']:#x} "
-                                         f"({word:#010x}) -> {after:#x}")
-            both += moved == 2
+            both += session.step_two(*session.threads)
             with contextlib.suppress(RspError):
                 late = session.gdb.link.receive(0.05)
                 raise AssertionError(f"a second stop reply: {late!r}")
         bench.notes.append(f"two at once: in {both} of 60 both had got on")
+        # 32 to 50 were seen.  The first of the two has moved in any case
+        check(f"both have got on in many of 60 ({both})", both >= 10, True)
 
 
 def breakpoint_while_other_steps(bench: Bench) -> None:

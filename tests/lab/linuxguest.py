@@ -59,12 +59,20 @@ class Linux:
         """Where an instruction may go but to a vector, or None: too many to say."""
         raise NotImplementedError
 
+    def may_stay(self, session: Session, word: int | None, before: dict[str, int]) -> bool:
+        """May a step end where it has begun (but for an instruction that leads there)?"""
+        raise NotImplementedError
+
     def vector(self, pc: int) -> int | None:
         """The vector at this address, if it is one."""
         raise NotImplementedError
 
     def asynchronous(self, vector: int) -> bool:
         raise NotImplementedError
+
+    def comes_anyway(self, vector: int, before: dict[str, int]) -> bool:
+        """Is this an asynchronous interrupt that a step does not hold back?"""
+        return False
 
     def left_behind(self, session: Session, thread: int, word: int, before: dict[str, int],
                     after: dict[str, int]) -> str:
@@ -137,6 +145,14 @@ class Ppc64Linux(Linux):
         if opcode == 31 and extended in (20, 52, 84, 116, 276):
             return None
         return {pc + 8} if opcode == 1 else {pc + 4}
+
+    def may_stay(self, session: Session, word: int | None, before: dict[str, int]) -> bool:
+        """One that has ceded itself, which answers without having moved."""
+        return word in self.waits or session.word_before(before) in self.waits
+
+    def comes_anyway(self, vector: int, before: dict[str, int]) -> bool:
+        """A performance monitor interrupt, in problem state."""
+        return vector == 0xf00 and bool(before["msr"] & PR)
 
     def vector(self, pc: int) -> int | None:
         offset = pc & 0xfff
@@ -224,6 +240,10 @@ class Arm64Linux(Linux):
         if word & 0x3fc00000 == 0x08400000:                             # ldxr, ldaxr, ldxp, ...
             return None
         return {pc + 4}
+
+    def may_stay(self, session: Session, word: int | None, before: dict[str, int]) -> bool:
+        """One that copies or sets memory, and has not come to its end."""
+        return word is not None and word & 0x3b200c00 == 0x19000400
 
     def vector(self, pc: int) -> int | None:
         base = pc & ~0x7ff

@@ -157,7 +157,6 @@ class Session:
         self.console = console
         self.arch = linux_of(guest.lab)
         self.counts: collections.Counter[str] = collections.Counter()
-        self.unexpected: list[str] = []
         self.slowest = 0.0
         self.attach()
         self.arch.attached(self)
@@ -181,6 +180,10 @@ class Session:
     def word(self, regs: dict[str, int]) -> int | None:
         """The selected vCPU's instruction."""
         return self.arch.word(self, regs)
+
+    def word_before(self, regs: dict[str, int]) -> int | None:
+        """The one that it waits in, if it is a vCPU that waits."""
+        return self.word(regs | {"pc": regs["pc"] - self.arch.idle})
 
     def symbol(self, name: str) -> int:
         """Where that kernel function begins for all callers."""
@@ -270,29 +273,59 @@ class Session:
         self.check_step(thread, before, word, after)
         return after["pc"]
 
+    def step_two(self, one: int, two: int, others: bool = False) -> bool:
+        """A step each by one packet, which ends with the first of them.
+
+        Returns: have both moved?
+        """
+        before = {thread: self.regs(thread, *self.arch.names) for thread in (one, two)}
+        words = {}
+        for thread, regs in before.items():
+            self.gdb.select(self.threads[thread])
+            words[thread] = self.word(regs)
+        self.gdb.resume(f"vCont;s:{self.threads[one]};s:{self.threads[two]}"
+                        f"{';c' if others else ''}")
+        stop = self.wait()
+        self.counts["double steps"] += 1
+        first = thread_number(stop.thread)
+        if stop.signal != 5 or first not in before:
+            raise AssertionError(f"steps of {one} and {two}: {stop.raw}")
+        moved = 0
+        for thread, regs in before.items():
+            after = self.regs(thread, *self.arch.names)
+            moved += after["pc"] != regs["pc"]
+            # The other one may not have begun
+            if thread == first or after["pc"] != regs["pc"]:
+                self.check_step(thread, regs, words[thread], after)
+        return moved == 2
+
     def check_step(self, thread: int, before: dict[str, int], word: int | None,
                    after: dict[str, int]) -> None:
-        """A step's successor; what it may be besides is counted."""
+        """A step with NOIRQ has led where its instruction goes, or to its exception."""
         pc, to = before["pc"], after["pc"]
         shown = f"{word:#010x}" if word is not None else "unreadable"
+        step = f"step of vCPU {thread}: {pc:#x} ({shown}) -> {to:#x}"
         trap = self.arch.vector(to)
         if word is not None:
             left = self.arch.left_behind(self, thread, word, before, after)
             if left and to != pc:
-                raise AssertionError(f"step of vCPU {thread}: {pc:#x} ({shown}) -> {to:#x}: "
-                                     f"{left}")
+                raise AssertionError(f"{step}: {left}")
             allowed = self.arch.successors(word, before)
             if allowed is None or to in allowed:
                 if allowed is not None or to != pc:
                     return
         if to == pc:
-            self.counts["stayed"] += 1          # ceded
+            self.gdb.select(self.threads[thread])
+            if not self.arch.may_stay(self, word, before):
+                raise AssertionError(f"{step}: it has not moved")
+            self.counts["stayed"] += 1
             return
         if trap is None:
-            raise AssertionError(f"step of vCPU {thread}: {pc:#x} ({shown}) -> {to:#x}")
+            raise AssertionError(step)
         if self.arch.asynchronous(trap):
+            if not self.arch.comes_anyway(trap, before):
+                raise AssertionError(f"{step}: an interrupt, in spite of NOIRQ")
             self.counts[f"into {trap:#x}"] += 1
-            self.unexpected.append(f"vCPU {thread}: {pc:#x} ({shown}) -> {to:#x}")
 
     def hit(self, address: int, stop: Stop) -> int:
         """The vCPU that has hit the breakpoint at `address`."""
@@ -350,17 +383,13 @@ class Soak:
         """Two vCPUs stepped by one packet"""
         s = self.session
         one, two = self.random.sample(sorted(s.threads), 2)
-        others = self.random.choice((";c", ""))
+        others = self.random.choice((True, False))
         self.action = f"both {one} and {two}"
         for _ in range(self.random.choice((1, 10))):
-            if not self.steps:
+            if self.steps:
+                s.step_two(one, two, others)
+            else:
                 s.run_for(0)
-                continue
-            s.gdb.resume(f"vCont;s:{s.threads[one]};s:{s.threads[two]}{others}")
-            stop = s.wait()
-            s.counts["double steps"] += 1
-            if stop.signal != 5 or thread_number(stop.thread) not in (one, two):
-                raise AssertionError(f"steps of {one} and {two}: {stop.raw}")
 
     def do_run(self) -> None:
         """Continue, then ^C"""
@@ -403,6 +432,8 @@ class Soak:
             if s.pc(thread) == address or not self.steps:
                 s.run_for(0.001)
                 continue
+            before = s.regs(thread, *s.arch.names)
+            word = s.word(before)
             s.gdb.insert(address)
             try:
                 s.gdb.resume(f"vCont;s:{s.threads[thread]};c")
@@ -414,6 +445,8 @@ class Soak:
                 s.hit(address, stop)
             elif stop.signal != 5:
                 raise AssertionError(f"step of {thread}: {stop.raw}")
+            else:
+                s.check_step(thread, before, word, s.regs(thread, *s.arch.names))
 
     def do_look(self) -> None:
         """All registers of a vCPU, some memory, the monitor"""
@@ -545,7 +578,7 @@ def main(argv: list[str]) -> int:
             console.progress(by=2)
             print(soak.figures())
             print(soak.ticks())
-            for line in console.stalled + soak.session.unexpected[:10]:
+            for line in console.stalled:
                 print(f"  {line}")
             arch = soak.session.arch
             print(f"ptrace: {check_hashes(console, arch)} rounds, all the same; besides "
