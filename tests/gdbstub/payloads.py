@@ -12,6 +12,7 @@ LAB = HERE.parent.parent / "lab" / "payload"            # bare.inc
 
 ASSEMBLY = "guest"              # big-endian
 ARM64 = "guest-arm64"
+X86 = "guest-x86"
 C = {"loop-O0": "-O0", "loop-O1": "-O1"}                # little-endian
 NAMES = (ASSEMBLY, *C)
 
@@ -55,6 +56,18 @@ def build_user(out: Path, tools: str = "x86_64-linux-gnu-") -> Path:
     elf = out / "threads"
     subprocess.run([f"{tools}gcc", "-O1", "-Wall", "-Werror", "-static", "-no-pie", "-pthread",
                     "-o", elf, HERE / "threads.c"], check=True)
+    return elf
+
+
+def build_x86(out: Path, tools: str = "x86_64-linux-gnu-") -> Path:
+    """The same for x86, and the ROM that it is beside the ELF file."""
+    out.mkdir(parents=True, exist_ok=True)
+    obj, elf, rom = (out / f"{X86}{suffix}" for suffix in (".o", ".elf", ".rom"))
+    subprocess.run([f"{tools}as", "--64", "-o", obj, HERE / f"{X86}.S"], check=True)
+    subprocess.run([f"{tools}ld", "-static", "-z", "max-page-size=4096",
+                    "--no-warn-rwx-segments", "-T", HERE / f"{X86}.ld", "-o", elf, obj],
+                   check=True)
+    subprocess.run([f"{tools}objcopy", "-O", "binary", elf, rom], check=True)
     return elf
 
 

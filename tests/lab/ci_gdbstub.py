@@ -35,7 +35,7 @@ from ci_steps import (GET_REGS, KVM_RUN, SET_REGS, count_ioctls,       # noqa: E
                       ioctls_of)
 from common import (FIRST, SECOND, answers, check_thread, goes_on, on, place,  # noqa: E402
                     other_than, refused, thread_of)
-from lablib import ARM64, HOST_FROM_L1, L2, L2Config, TcgReference    # noqa: E402
+from lablib import ARM64, HOST_FROM_L1, X86, L2, L2Config, TcgReference    # noqa: E402
 from rsp import Gdb, RspError, RspTimeout, Stop                 # noqa: E402
 
 SOFTWARE, HARDWARE = 0, 1
@@ -76,6 +76,8 @@ class KvmBench(common.Bench):
     def build_payloads(self, out: Path) -> dict[str, Path]:
         if self.lab.lab.arch is ARM64:
             return {payloads.ASSEMBLY: payloads.build_arm64(out)}
+        if self.lab.lab.arch is X86:
+            return {payloads.ASSEMBLY: payloads.build_x86(out)}
         return super().build_payloads(out) | {name: self.lab.payloads[name]
                                               for name in ("range", "points")}
 

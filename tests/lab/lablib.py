@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A real KVM host on any machine: L0 (emulated) -> L1 (Linux with KVM) -> L2.
 
-L0 is a QEMU under TCG, playing a bare-metal machine: POWER for KVM HV, or
-arm64 with EL2 (see HOSTS).  L1 is a distribution's kernel with a busybox
+L0 is a QEMU under TCG, playing a bare-metal machine: POWER for KVM HV, arm64
+with EL2, or x86 with SVM (see HOSTS).  L1 is a distribution's kernel with a busybox
 initramfs; its init connects back to this process and runs a shell on that
 connection, which is the whole control channel.  L2 is the QEMU under test with
 ``-accel kvm``; any number of L2 guests can be run, one after another or in
@@ -79,6 +79,21 @@ _start:
 """
 
 
+X86_SYSCALLS = """
+    .globl _start
+_start:
+    xor     %ebx, %ebx
+1:  mov     $110, %eax          # getppid
+    syscall
+    inc     %rbx
+    test    $63, %bl
+    jnz     1b
+    mov     $24, %eax           # sched_yield
+    syscall
+    jmp     1b
+"""
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What differs between the labs."""
@@ -97,6 +112,13 @@ class Architecture:
     uart: str                           # L2's option for the chardev "con"
     firmware: str = ""                  # L2's
     disk_bus: str = "pcie.0"            # L1's
+    host_firmware: str = ""             # L0's, in the directory of the kernel
+    append: str = ""                    # more for L1's kernel
+    rom: bool = False                   # a bare payload is one, beside its ELF file
+
+    def boot(self, payload: Path) -> tuple[str, Path]:
+        """QEMU's option for a bare payload, and what it takes."""
+        return ("-bios", payload.with_suffix(".rom")) if self.rom else ("-kernel", payload)
 
 
 PPC64 = Architecture(
@@ -123,8 +145,17 @@ ARM64 = Architecture(
     # Each ioeventfd costs two system calls at each stop of the guest, and as many to go on.
     l2_console=("hvc0", "-device virtio-serial-pci,max_ports=1,ioeventfd=off "
                         "-device virtconsole,chardev=con"))
+# Without Intel's 5 levels of page tables, which SVM of TCG has not
+X86 = Architecture(
+    name="amd64", qemu="qemu-system-x86_64", tools="x86_64-linux-gnu-",
+    assembler=("--64",), syscalls=X86_SYSCALLS, console="ttyS0",
+    modules=(*ARM64.modules, "ccp", "irqbypass", "kvm", "kvm-amd"),
+    hosts={"x86": ("-nodefaults", "-vga", "none", "-M", "q35", "-cpu", "max,-la57")},
+    machine="q35", cpu=("-cpu", "host"), uart="-serial chardev:con",
+    host_firmware="usr/share/seabios/bios-256k.bin", append=" mitigations=off nokaslr",
+    rom=True, l2_console=("ttyS0", "-serial chardev:con"))
 # The names of all hosts
-HOSTS = {host: arch for arch in (PPC64, ARM64) for host in arch.hosts}
+HOSTS = {host: arch for arch in (PPC64, ARM64, X86) for host in arch.hosts}
 # Debian's QEMU 10.0 as powernv10 aborts in one boot of many: xive_source_esb_trigger:
 # Assertion `srcno < xsrc->nr_irqs'
 L0_BOOTS = 3
@@ -438,11 +469,24 @@ def _skeleton(busybox: bytes, init: str) -> Newc:
     return image
 
 
-def l1_initramfs(kernel: KernelPackage, cache: Path, arch: Architecture = PPC64) -> Path:
+def shared_libraries(program: Path) -> list[Path]:
+    """What a program of this machine is linked with, and the linker."""
+    said = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
+    return [Path(found) for found in re.findall(r"(/\S+) \(0x", said)]
+
+
+def l1_initramfs(kernel: KernelPackage, cache: Path, arch: Architecture = PPC64,
+                 libraries: Iterable[Path] = ()) -> Path:
     busybox = kernel.busybox.read_bytes()
+    shared = {path: path.read_bytes() for path in libraries}
 
     def make() -> bytes:
         image = _skeleton(busybox, L1_INIT)
+        for place in sorted({parent for path in shared for parent in path.parents}):
+            if place not in (Path("/"), Path("/lib")):
+                image.directory(str(place).lstrip("/"))
+        for path, data in shared.items():
+            image.file(str(path).lstrip("/"), data)
         modules = {name: data for name in arch.modules if (data := kernel.module(name))}
         for name in ("virtio_net", "virtio_blk"):
             if name not in modules:
@@ -454,7 +498,7 @@ def l1_initramfs(kernel: KernelPackage, cache: Path, arch: Architecture = PPC64)
 
     return _cached(cache, "l1-initramfs",
                    (busybox, L1_INIT.encode(), " ".join(arch.modules).encode(),
-                    kernel.vmlinux.name.encode()), make)
+                    kernel.vmlinux.name.encode(), *shared.values()), make)
 
 
 def l2_initramfs(kernel: KernelPackage, cache: Path, run: tuple[str, ...] = (),
@@ -593,6 +637,7 @@ class LabConfig:
     work: Path
     pc_bios: Path
     machine: str = "powernv9"   # one of HOSTS
+    l0: str = ""                # L0's QEMU; "": the distribution's
     l1_cpus: int = 2
     l1_memory: str = "4G"
     gdb_port: int = 0           # host port of slot 0; 0 picks a free one
@@ -601,12 +646,13 @@ class LabConfig:
 
     @classmethod
     def from_environment(cls, **changes: Any) -> Self:
-        """QGD_KERNEL_DIR, QGD_LAB_WORK and QGD_PC_BIOS, then `changes`."""
+        """QGD_KERNEL_DIR, QGD_LAB_WORK, QGD_PC_BIOS and QGD_L0, then `changes`."""
         env = os.environ.get
         values: dict[str, Any] = {
             "kernel_dir": Path(env("QGD_KERNEL_DIR", "kernel")),
             "work": Path(env("QGD_LAB_WORK", "lab-work")),
             "pc_bios": Path(env("QGD_PC_BIOS", "/usr/share/qemu")),
+            "l0": env("QGD_L0", ""),
         }
         return cls(**(values | changes))
 
@@ -717,12 +763,15 @@ class Lab:
         self.console.write_bytes(b"")
         with self.parcel.open("wb") as disk:
             disk.truncate(PARCEL_SIZE)
-        if shutil.which(self.arch.qemu) is None:
-            raise LabError(f"{self.arch.qemu} not found")
+        l0 = shutil.which(config.l0 or self.arch.qemu)
+        if l0 is None:
+            raise LabError(f"{config.l0 or self.arch.qemu} not found")
         self.gdb_ports = [reserve_port(config.gdb_port)]
         self.gdb_ports += [reserve_port() for _ in range(config.slots - 1)]
         with self.progress.phase("L1 initramfs"):
-            initrd = l1_initramfs(self.kernel, self.cache, self.arch)
+            # The QEMU under test may have to have what this one has
+            initrd = l1_initramfs(self.kernel, self.cache, self.arch,
+                                  shared_libraries(Path(l0)) if config.l0 else ())
         for left in reversed(range(L0_BOOTS)):
             try:
                 self._boot_l0(initrd)
@@ -743,14 +792,14 @@ class Lab:
         if self.control is None:
             self.control = socket.create_server(("127.0.0.1", 0))
         argv = [
-            self.arch.qemu, *self.arch.hosts[config.machine],
-            "-accel", "tcg,thread=multi",
+            config.l0 or self.arch.qemu, *self.arch.hosts[config.machine],
+            *self._host_firmware(), "-accel", "tcg,thread=multi",
             "-smp", str(config.l1_cpus), "-m", config.l1_memory,
             "-nographic", "-monitor", "none",
             "-serial", f"file:{self.console}",
             "-kernel", str(self.kernel.vmlinux), "-initrd", str(initrd),
             "-append", f"console={self.arch.console} rdinit=/init quiet {self._nested()}"
-                       f"lab.control={self.control.getsockname()[1]}",
+                       f"lab.control={self.control.getsockname()[1]}{self.arch.append}",
             "-netdev", f"user,id=n0{forwards}",
             "-device", "virtio-net-pci,netdev=n0,bus=pcie.0,disable-legacy=on,romfile=",
             "-drive", f"if=none,id=d0,format=raw,file={self.parcel}",
@@ -763,6 +812,12 @@ class Lab:
                 self.logs.append(log)
             self.process = self.children.start(argv, log)
             self._await_shell(config.boot_timeout)
+
+    def _host_firmware(self) -> list[str]:
+        if not self.arch.host_firmware:
+            return []
+        return ["-L", str(self.config.pc_bios),
+                "-bios", str(self.config.kernel_dir / self.arch.host_firmware)]
 
     def check_alive(self) -> None:
         if self.process is not None and self.process.poll() is not None:
@@ -836,7 +891,8 @@ class Lab:
             bios = (["-bios", self.push(self.config.pc_bios / arch.firmware)]
                     if arch.firmware else [])
             if config.payload:
-                boot = ["-kernel", self.push(config.payload)]
+                option, file = arch.boot(config.payload)
+                boot = [option, self.push(file)]
             else:
                 initrd = l2_initramfs(self.kernel, self.cache, config.run, arch)
                 kernel = stripped(self.kernel.vmlinux, self.cache, arch.tools)
@@ -961,7 +1017,7 @@ class TcgReference:
             "-accel", f"tcg,thread={thread}", "-cpu", cpu,
             "-m", memory, "-nographic", "-nodefaults",
             "-chardev", f"file,id=con,path={self.console}",
-            *arch.uart.split(), "-kernel", str(payload),
+            *arch.uart.split(), *map(str, arch.boot(payload)),
             "-S", "-gdb", f"tcp:127.0.0.1:{self.gdb_port}", *extra], self.log)
         deadline = time.monotonic() + 20
         while True:

@@ -20,6 +20,9 @@ from typing import Iterable, Self
 # compared with a newer one
 RENAMED = {"SCTLR": "SCTLR_EL1", "CPACR": "CPACR_EL1", "VBAR": "VBAR_EL1",
            "CNTKCTL": "CNTKCTL_EL1", "AMAIR0": "AMAIR_EL1"}
+# x86's general registers have numbers in its instructions; what else the tests name
+X86_NAMES = {name: f"r{n}" for n, name in enumerate(
+    ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"))} | {"rip": "pc"}
 
 
 class RspError(Exception):
@@ -174,6 +177,8 @@ class Gdb:
             # The tests call a general register so on any target
             if re.fullmatch("x[0-9]+", reg.name):
                 self.by_name.setdefault("r" + reg.name[1:], reg)
+            elif reg.name in X86_NAMES:
+                self.by_name.setdefault(X86_NAMES[reg.name], reg)
         self.vcont = self.text("vCont?").split(";")[1:]
 
     @classmethod

@@ -3,7 +3,7 @@
 """The lab's part of CI: one host, several guests, real gdb packets.
 
     run-ci.py --qemu FILE --kernel-dir DIR --work DIR
-        [--unpatched FILE --pc-bios DIR | --machine arm64]
+        [--unpatched FILE --pc-bios DIR | --machine arm64 | --machine x86]
     run-ci.py --qemu FILE --host FILE --work DIR ...    on the host that `lab up` keeps
 
 Each test names the clause of the step contract (about/CONTRACT.md) that it
@@ -30,8 +30,9 @@ import ci_migration                                             # noqa: E402
 import ci_places                                                # noqa: E402
 import ci_points                                                # noqa: E402
 import ci_steps                                                 # noqa: E402
+import ci_x86                                                   # noqa: E402
 from bench import Bench, run_tests                              # noqa: E402
-from lablib import (HOSTS, PPC64, Children, Lab, LabConfig,     # noqa: E402
+from lablib import (ARM64, HOSTS, PPC64, X86, Children, Lab, LabConfig,   # noqa: E402
                     LabError, Progress, Watchdog)
 
 PPC64_TESTS = [test for part in (ci_steps, ci_interrupts, ci_places, ci_points, ci_gdbstub,
@@ -46,13 +47,15 @@ def make_lab(options: argparse.Namespace, children: Children) -> Lab:
         lab = Lab.attach(options.host, options.work, options.pc_bios, Progress(), children)
         options.machine = lab.config.machine
         return lab
+    # TCG of the distribution's QEMU lacks what KVM needs for breakpoints
+    l0 = str(options.qemu) if HOSTS[options.machine] is X86 else ""
     return Lab(LabConfig(options.kernel_dir, options.work, options.pc_bios,
-                         options.machine), Progress(), children)
+                         options.machine, l0), Progress(), children)
 
 
 def expected_failures(lab: Lab) -> dict[str, str]:
     """What this host's kernel is known not to do."""
-    if lab.arch is PPC64:
+    if lab.arch is not ARM64:
         return {}
     return {name: cause for name, (since, cause) in ci_arm64.FAILS_SINCE.items()
             if lab.kernel.version >= since}
@@ -72,7 +75,7 @@ def main(argv: list[str]) -> int:
     add = parser.add_argument
     add("--qemu", type=Path, required=True)
     add("--unpatched", type=Path, help="for POWER; with --only for the tests that want it")
-    add("--pc-bios", type=Path, help="for POWER")
+    add("--pc-bios", type=Path, help="for POWER, and for x86 what qemu-system-data has")
     host = parser.add_mutually_exclusive_group(required=True)
     host.add_argument("--kernel-dir", type=Path)
     host.add_argument("--host", type=Path, help="that scripts/lab up has printed")
@@ -85,6 +88,8 @@ def main(argv: list[str]) -> int:
     add("--time-limit", type=float, default=2400)
     options = parser.parse_args(argv)
     options.work = options.work.resolve()
+    if HOSTS[options.machine] is X86 and not options.pc_bios:
+        options.pc_bios = Path("/usr/share/qemu")
     children = Children()
     try:
         lab = make_lab(options, children)
@@ -94,6 +99,8 @@ def main(argv: list[str]) -> int:
         return 1
     tests = ci_arm64.TESTS + ci_lockstep.ARM64_TESTS
     tests += [] if options.no_linux else ci_linux.ARM64_TESTS
+    if HOSTS[options.machine] is X86:
+        tests = ci_x86.TESTS
     if HOSTS[options.machine] is PPC64:
         if not options.pc_bios or not (options.unpatched or options.only):
             parser.error(f"{options.machine} wants --unpatched and --pc-bios")

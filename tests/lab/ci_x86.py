@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""x86 KVM, where the host's kernel steps: ranges, and breakpoints in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "gdbstub")]
+
+import t_range                                                  # noqa: E402
+import t_state                                                  # noqa: E402
+from bench import Bench, Test, check, pc_of                     # noqa: E402
+from ci_gdbstub import (KvmBench, Target, met_together,         # noqa: E402
+                        put_on_breakpoint, step_off, step_off_one_by_two, step_off_two)
+from common import FIRST, answers, check_thread, on, place      # noqa: E402
+from lablib import X86, TcgReference                            # noqa: E402
+from rsp import Gdb                                             # noqa: E402
+
+SOFTWARE, HARDWARE, WRITE = 0, 1, 2
+INT3 = 0xcc
+CORE = [f"r{n}" for n in range(16)] + ["pc", "eflags"]
+CODE = bytes([0x90]) * 16               # in one address space
+OTHER_CODE = bytes([0xf8]) * 16         # clc: in the other
+
+
+@contextlib.contextmanager
+def beside_tcg(bench: Bench) -> Iterator[tuple[Target, Gdb, Gdb]]:
+    """The guest, and the same under TCG."""
+    kvm = KvmBench(bench)
+    with kvm.stopped() as (target, gdb):
+        reference = TcgReference(Path(kvm.payloads["guest"]), bench.options.work,
+                                 bench.lab.children, qemu=str(bench.options.qemu),
+                                 cpu="max", arch=X86,
+                                 extra=["-L", str(bench.options.pc_bios)])
+        try:
+            other = Gdb(reference.socket)
+            other.run_to(target.ready)
+            yield target, gdb, other
+        finally:
+            reference.close()
+
+
+def begin(target: Target, sides: tuple[Gdb, Gdb], start: int) -> None:
+    for side in sides:
+        for name in CORE[:16]:
+            side.write(name, 0)
+        side.write("r12", target.data)
+        side.write("r14", target.counter)
+        side.write("r4", target.data + 0x100)
+        side.write("eflags", 2)
+        place(side, start)
+
+
+def compare(what: str, gdb: Gdb, other: Gdb, names: list[str] = CORE) -> None:
+    got, want = gdb.read(names), other.read(names)
+    wrong = [f"{name} {got[name]:#x}, should be {want[name]:#x}"
+             for name in names if got[name] != want[name]]
+    check(f"registers {what}", wrong, [])
+
+
+def same_as_tcg(bench: Bench) -> None:
+    """clause 1: branches, loads, stores, strings, ports, MMIO: steps and ranges as TCG's"""
+    with beside_tcg(bench) as (target, gdb, other):
+        sides = (gdb, other)
+        total = 0
+        for start, end in ((target.mixed, target.mixed_end),
+                           (target.emulated, target.emulated_end)):
+            # In the second, what cpuid says of the processor is left out
+            names = CORE if start == target.mixed else CORE[4:]
+            begin(target, sides, start)
+            steps = 0
+            while pc_of(other) != end:
+                compare(f"after {steps} steps from {start:#x}", gdb, other, names)
+                for side in sides:
+                    side.step()
+                steps += 1
+            check("steps are many", steps > 30, True)
+            total += steps
+            want = gdb.read(CORE)
+            begin(target, sides, start)
+            for side in sides:
+                stop = answers(side, f"vCont;r{start:x},{end:x}:{FIRST}", timeout=30)
+                check_thread(stop, FIRST)
+            compare(f"after the range from {start:#x}", gdb, other)
+            check("registers behind the steps", gdb.read(CORE), want)
+        check("memory", gdb.read_memory(target.data, 32), other.read_memory(target.data, 32))
+        bench.notes.append(f"x86: {total} steps as under TCG")
+
+
+def ranges(bench: Bench) -> None:
+    """vCont;r: its edges, straight code, a call, ^C, two vCPUs, what is malformed"""
+    kvm = KvmBench(bench)
+    kvm.all_of([t_range.range_offered, t_range.range_straight, t_range.range_as_steps,
+                t_range.range_empty, t_range.range_from_outside, t_range.range_malformed,
+                range_call, range_loop, t_range.range_interrupted])
+    kvm.all_of([t_range.range_one_of_two, t_range.range_and_other_stop], 2)
+
+
+def range_call(bench: KvmBench) -> None:
+    with bench.stopped() as (guest, gdb):
+        place(gdb, guest.call)
+        gdb.write("r6", 0)
+        answers(gdb, f"vCont;r{guest.call:x},{guest.call_end:x}:{FIRST}")
+        check("pc", pc_of(gdb), guest.leaf)
+        # Back by the return, and on: only the call and what it calls is in the range
+        answers(gdb, f"vCont;r{guest.leaf:x},{guest.leaf + 5:x}:{FIRST}")
+        check("pc and rsi", on(gdb, FIRST, "pc", "r6"), [guest.call_end, 1])
+
+
+def range_loop(bench: KvmBench) -> None:
+    """Some hundred instructions in one packet."""
+    with bench.stopped() as (guest, gdb):
+        gdb.write("r3", 0)
+        gdb.write("r5", 100)
+        place(gdb, guest.rounds_top)
+        answers(gdb, f"vCont;r{guest.rounds_top:x},{guest.rounds_end:x}:{FIRST}", timeout=30)
+        check("pc and rbx", on(gdb, FIRST, "pc", "r3"), [guest.rounds_end, 100])
+        check("memory", guest.number(gdb, guest.counter), 100)
+
+
+def range_points(bench: Bench) -> None:
+    """a range stops at each breakpoint in it, and steps off; Z0 and Z1"""
+    def loop(kvm: KvmBench) -> None:
+        with kvm.stopped() as (guest, gdb):
+            for kind in (SOFTWARE, HARDWARE):
+                # One inside, then one where each round begins
+                for point in (guest.rounds_store, guest.rounds_top):
+                    gdb.insert(point, kind, 1)
+                    gdb.write_memory(guest.counter, bytes(8))
+                    gdb.write("r3", 0)
+                    gdb.write("r5", 5)
+                    place(gdb, guest.rounds_top)
+                    first = 1 if point == guest.rounds_top else 0
+                    for n in range(1, 4):
+                        answers(gdb, f"vCont;r{guest.rounds_top:x},{guest.rounds_end:x}"
+                                     f":{FIRST}")
+                        check(f"Z{kind}: pc and rbx", on(gdb, FIRST, "pc", "r3"), [point, n])
+                        check("memory", guest.number(gdb, guest.counter), n - 1 + first)
+                    gdb.remove(point, kind, 1)
+                    answers(gdb, f"vCont;r{guest.rounds_top:x},{guest.rounds_end:x}:{FIRST}")
+                    check("pc and rbx", on(gdb, FIRST, "pc", "r3"), [guest.rounds_end, 5])
+                    gdb.write("r3", guest.number(gdb, guest.counter))
+
+    KvmBench(bench).all_of([loop])                              # type: ignore[list-item]
+
+
+def range_watchpoint(bench: Bench) -> None:
+    """a range, and a step, say that they have met a watchpoint"""
+    def stepped(kvm: KvmBench) -> None:
+        with kvm.stopped() as (guest, gdb):
+            gdb.insert(guest.counter, WRITE, 8)
+            place(gdb, guest.rounds_store)
+            stop = gdb.step()
+            check("watch", dict(stop.details).get("watch"), f"{guest.counter:x}")
+            gdb.step()
+            gdb.remove(guest.counter, WRITE, 8)
+
+    KvmBench(bench).all_of([stepped, t_range.range_watchpoint])     # type: ignore[list-item]
+
+
+def memory_at(gdb: Gdb, address: int) -> bytes:
+    """16 bytes of guest physical memory, as they are."""
+    text = gdb.monitor(f"xp /16bx {address:#x}")
+    return bytes(int(byte, 16) for line in text.splitlines()
+                 for byte in line.partition(":")[2].split())
+
+
+def look_at(target: Target, gdb: Gdb, at: int) -> None:
+    check("m", gdb.read_memory(target.OTHER, 16), OTHER_CODE)
+
+
+def write_over(target: Target, gdb: Gdb, at: int) -> None:
+    gdb.write_memory(target.OTHER, OTHER_CODE)
+
+
+def step_there(target: Target, gdb: Gdb, at: int) -> None:
+    place(gdb, at)
+    gdb.step()
+    check("pc", pc_of(gdb), at + 1)
+
+
+def range_there(target: Target, gdb: Gdb, at: int) -> None:
+    """It ends at the address of the breakpoint, as under TCG, and goes on from there."""
+    place(gdb, at - 2)
+    for end in (at, at + 4):
+        answers(gdb, f"vCont;r{at - 2:x},{at + 4:x}:{FIRST}")
+        check("pc", pc_of(gdb), end)
+
+
+def other_space(bench: Bench) -> None:
+    """a breakpoint is in the address space that it was set in, and in no other"""
+    with KvmBench(bench).stopped() as (target, gdb):
+        at = target.OTHER + 4
+        trapped = CODE[:4] + bytes([INT3]) + CODE[5:]
+        gdb.write_memory(target.IN_A, CODE)
+        gdb.write_memory(target.IN_B, OTHER_CODE)
+        check("one address space", gdb.read_memory(target.OTHER, 16), CODE)
+        gdb.insert(at, SOFTWARE, 1)
+        check("with the breakpoint", memory_at(gdb, target.IN_A), trapped)
+        place(gdb, target.to_b)
+        for _ in range(2):
+            gdb.step()
+        check("pc", pc_of(gdb), target.in_b)
+        for action in (look_at, write_over, step_there, range_there):
+            action(target, gdb, at)
+            name = action.__name__
+            check(f"{name}: the other one", memory_at(gdb, target.IN_B), OTHER_CODE)
+            check(f"{name}: its own", memory_at(gdb, target.IN_A), trapped)
+        place(gdb, target.in_b)
+        for _ in range(3):
+            gdb.step()
+        check("pc", pc_of(gdb), target.in_a)
+        check("m", gdb.read_memory(target.OTHER, 16), CODE)
+        place(gdb, target.OTHER)
+        answers(gdb, "vCont;c")
+        check("pc", pc_of(gdb), at)
+        gdb.remove(at, SOFTWARE, 1)
+        check("nothing is left", memory_at(gdb, target.IN_A), CODE)
+
+
+def gone(bench: Bench) -> None:
+    """a breakpoint that the guest has written over can be removed and set anew"""
+    with KvmBench(bench).stopped() as (target, gdb):
+        gdb.write_memory(target.IN_A, CODE)
+        gdb.insert(target.IN_A, SOFTWARE, 1)
+        # As the guest would, by an address that no breakpoint is known by
+        gdb._ok("Qqemu.PhyMemMode:1")
+        gdb.write_memory(target.IN_A, OTHER_CODE)
+        gdb._ok("Qqemu.PhyMemMode:0")
+        for _ in range(2):
+            gdb.remove(target.IN_A, SOFTWARE, 1)
+            check("memory", memory_at(gdb, target.IN_A), OTHER_CODE)
+            gdb.insert(target.IN_A, SOFTWARE, 1)
+            check("trap", memory_at(gdb, target.IN_A)[0], INT3)
+        gdb.remove(target.IN_A, SOFTWARE, 1)
+
+
+def no_stale_step(bench: Bench) -> None:
+    """nothing of a step stays after any stop; what is not resumed waits"""
+    KvmBench(bench).all_of(
+        [t_state.stale_step, t_state.stale_other_stop, t_state.stale_two_steps,
+         t_state.stale_plain, t_state.stale_detach, t_state.disconnect_stopped], 2)
+
+
+TESTS: list[Test] = [
+    same_as_tcg, ranges, range_points, range_watchpoint, other_space, gone, step_off,
+    step_off_two, step_off_one_by_two, met_together, put_on_breakpoint, no_stale_step]
