@@ -241,6 +241,25 @@ int breakpoint_set_apply(BreakpointSet *set)
     return err;
 }
 
+int breakpoint_set_recheck(BreakpointSet *set, uint64_t addr)
+{
+    Breakpoint *bp = find(set, addr);
+    uint8_t bytes[BREAKPOINT_TRAP_MAX];
+    int ret;
+
+    if (!bp || !bp->in_memory || bp->unsure) {
+        return 0;
+    }
+    ret = set->memory->read(set->opaque, addr, bytes, set->len);
+    if (ret || !memcmp(bytes, set->trap, set->len)) {
+        return ret;
+    }
+    /* Nothing of ours is there any more, whichever bytes look like it */
+    bp->in_memory = false;
+    touch(set, bp);
+    return breakpoint_set_apply(set);
+}
+
 unsigned breakpoint_set_refs(const BreakpointSet *set, uint64_t addr,
                              BreakpointOwner owner)
 {

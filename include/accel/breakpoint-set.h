@@ -135,6 +135,16 @@ void breakpoint_set_force(BreakpointSet *set, uint64_t addr, bool force);
 int breakpoint_set_apply(BreakpointSet *set);
 
 /**
+ * breakpoint_set_recheck() - has the guest written over a trap?
+ *
+ * If it has, and be it a part of the trap, what it has written is taken for a
+ * whole instruction, and the trap is put over that if it is still wanted.
+ *
+ * Returns: 0, or a negative errno as breakpoint_set_apply()
+ */
+int breakpoint_set_recheck(BreakpointSet *set, uint64_t addr);
+
+/**
  * breakpoint_set_refs() - how often @owner has added @addr
  */
 unsigned breakpoint_set_refs(const BreakpointSet *set, uint64_t addr,

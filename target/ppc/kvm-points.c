@@ -7,10 +7,12 @@
 #include "qemu/osdep.h"
 #include <linux/kvm.h>
 #include "qemu/error-report.h"
-#include "accel/step-session.h"
+#include "qemu/main-loop.h"
 #include "gdbstub/enums.h"
+#include "system/address-spaces.h"
 #include "system/hw_accel.h"
 #include "system/kvm.h"
+#include "system/memory.h"
 #include "cpu.h"
 #include "cpu-models.h"
 #include "internal.h"
@@ -51,15 +53,28 @@ typedef struct Point {
 static Point points[NR_REGS];
 static CPUWatchpoint hit;
 
-/* The registers have the debugger's points, the vectors their traps */
-static bool lent;
+/*
+ * Whether the registers have the debugger's points, and the vectors traps.
+ * Written with the BQL.
+ */
+static enum {
+    POINTS_TAKEN_BACK,      /* no: the virtual machine is stopped, or no point */
+    POINTS_AFTER_RESET,     /* not yet: it has just been reset */
+    POINTS_WAITING,         /* not yet: the guest has no vectors of its own */
+    POINTS_LENT,            /* yes */
+} state;
 
-/* These are at the vectors in both modes: with relocation off, and on */
-static struct {
-    BreakpointSet *set;
-    StepTrap trap[4];
-    unsigned nr;
-} traps;
+typedef struct Vector {
+    vaddr pc;
+    uint64_t addr;
+    uint32_t word;          /* what was there when it was looked up */
+} Vector;
+
+/* Those that points come to, in both modes: with relocation off, and on */
+static Vector vectors[4];
+static unsigned nr_vectors;
+static bool guessed;            /* that one is not mapped yet */
+static BreakpointSet *traps;
 
 /* CIABR[62:63], Book III 10.3: in problem or in privileged state */
 #define CIABR_PRIV_MASK    3
@@ -309,12 +324,19 @@ static void unset_point(CPUState *cs, int n)
     }
 }
 
-static void set_all(CPUState *cs, bool on)
+static void set_all(CPUState *cs)
 {
     for (int n = 0; n < NR_REGS; n++) {
-        if (points[n].used && on) {
+        if (points[n].used) {
             set_point(cs, n);
-        } else if (points[n].used) {
+        }
+    }
+}
+
+static void unset_all(CPUState *cs)
+{
+    for (int n = 0; n < NR_REGS; n++) {
+        if (points[n].used) {
             unset_point(cs, n);
         }
     }
@@ -322,84 +344,256 @@ static void set_all(CPUState *cs, bool on)
 
 static void do_set_all(CPUState *cs, run_on_cpu_data data)
 {
-    set_all(cs, data.host_int);
+    if (state == POINTS_LENT) {
+        set_all(cs);
+    }
 }
 
-static void add_traps(uint32_t vector)
+static void do_unset_all(CPUState *cs, run_on_cpu_data data)
 {
-    for (int relocated = 0; relocated <= 1; relocated++) {
-        vaddr pc = relocated ? PPC_STEP_AIL_BASE + vector : vector;
-        /* Privileged, as mmu-books.h has it */
-        int mmu_idx = relocated ? 1 : 3;
-        int psize, prot;
-        hwaddr addr;
+    unset_all(cs);
+}
 
-        /* Where that is not mapped, no interrupt goes there */
-        if (ppc_xlate(POWERPC_CPU(first_cpu), pc, MMU_INST_FETCH, &addr,
-                      &psize, &prot, mmu_idx, false)) {
-            traps.trap[traps.nr++] = (StepTrap) { .addr = addr, .pc = pc };
-            breakpoint_set_add(traps.set, addr, BREAKPOINT_OWNER_STEP);
+static uint32_t read_word(uint64_t addr)
+{
+    uint32_t word = 0;
+
+    address_space_read(&address_space_memory, addr, MEMTXATTRS_UNSPECIFIED,
+                       &word, sizeof(word));
+    return word;
+}
+
+static bool find_vector(CPUState *cs, vaddr pc, hwaddr *addr)
+{
+    /* Privileged, relocated or not, as mmu-books.h has it */
+    int mmu_idx = pc >= PPC_STEP_AIL_BASE ? 1 : 3;
+    int psize, prot;
+
+    return ppc_xlate(POWERPC_CPU(cs), pc, MMU_INST_FETCH, addr, &psize, &prot,
+                     mmu_idx, false);
+}
+
+static void look_up(CPUState *cs, vaddr pc)
+{
+    bool high = pc >= PPC_STEP_AIL_BASE;
+    hwaddr addr;
+
+    if (!find_vector(cs, pc, &addr)) {
+        if (!high || !(cpu_env(cs)->spr[SPR_LPCR] & LPCR_AIL)) {
+            /* No interrupt goes there */
+            return;
         }
+        /* Linux maps it later, as real mode has it */
+        addr = pc & 0x0fffffffffffffffULL;
+        guessed = true;
+    }
+    vectors[nr_vectors++] = (Vector) { pc, addr, read_word(addr) };
+}
+
+/* By the MMU state that QEMU has of @cs */
+static void look_vectors_up(CPUState *cs)
+{
+    nr_vectors = 0;
+    guessed = false;
+    if (points[CIABR].used) {
+        look_up(cs, 0xd00);
+        look_up(cs, PPC_STEP_AIL_BASE + 0xd00);
+    }
+    if (points[DAWR0].used || points[DAWR1].used) {
+        look_up(cs, 0x300);
+        look_up(cs, PPC_STEP_AIL_BASE + 0x300);
     }
 }
 
 static void place_traps(void)
 {
-    if (points[CIABR].used) {
-        add_traps(0xd00);
+    for (unsigned i = 0; i < nr_vectors; i++) {
+        breakpoint_set_add(traps, vectors[i].addr, BREAKPOINT_OWNER_STEP);
     }
-    if (points[DAWR0].used || points[DAWR1].used) {
-        add_traps(0x300);
-    }
-    breakpoint_set_apply(traps.set);
+    breakpoint_set_apply(traps);
 }
 
 static void remove_traps(void)
 {
-    while (traps.nr) {
-        breakpoint_set_del(traps.set, traps.trap[--traps.nr].addr,
-                           BREAKPOINT_OWNER_STEP);
+    for (unsigned i = 0; i < nr_vectors; i++) {
+        breakpoint_set_recheck(traps, vectors[i].addr);
+        breakpoint_set_del(traps, vectors[i].addr, BREAKPOINT_OWNER_STEP);
     }
-    breakpoint_set_apply(traps.set);
+    breakpoint_set_apply(traps);
+}
+
+static void move_traps(CPUState *cs)
+{
+    remove_traps();
+    look_vectors_up(cs);
+    place_traps();
+}
+
+/* Kernels run here, and have their vectors here if AIL says so */
+static bool in_kernel_space(vaddr addr)
+{
+    return addr >> 60 == 0xc;
+}
+
+static bool has_high_vector(void)
+{
+    for (unsigned i = 0; i < nr_vectors; i++) {
+        if (in_kernel_space(vectors[i].pc)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * A trap would change data of the firmware (VOF) as long as no kernel has
+ * written its vectors.  A point in the kernel's address space can wait for that
+ * until the kernel has mapped this.  Others can't.
+ */
+static bool can_wait(void)
+{
+    for (int n = 0; n < NR_REGS; n++) {
+        if (points[n].used && !in_kernel_space(points[n].addr)) {
+            return false;
+        }
+    }
+    return !has_high_vector();
+}
+
+static bool vectors_changed(void)
+{
+    for (unsigned i = 0; i < nr_vectors; i++) {
+        if (read_word(vectors[i].addr) != vectors[i].word) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* To all vCPUs before they run on.  The traps come first, and go last */
+static void lend(void)
+{
+    CPUState *cs;
+
+    qatomic_set(&state, POINTS_LENT);
+    place_traps();
+    CPU_FOREACH(cs) {
+        async_run_on_cpu(cs, do_set_all, RUN_ON_CPU_NULL);
+    }
+}
+
+static void begin(CPUState *cs)
+{
+    cpu_synchronize_mmu(cs);
+    look_vectors_up(cs);
+    if (can_wait()) {
+        qatomic_set(&state, POINTS_WAITING);
+    } else {
+        lend();
+    }
+}
+
+static void take_back(void)
+{
+    CPUState *cs;
+
+    if (state == POINTS_LENT) {
+        CPU_FOREACH(cs) {
+            run_on_cpu(cs, do_unset_all, RUN_ON_CPU_NULL);
+        }
+        remove_traps();
+    }
+    nr_vectors = 0;
+    qatomic_set(&state, POINTS_TAKEN_BACK);
 }
 
 void kvmppc_points_init(BreakpointSet *set)
 {
-    traps.set = set;
+    traps = set;
+}
+
+/* The guest may have written over traps, or mapped a vector meanwhile */
+static void keep_traps(CPUState *cs)
+{
+    hwaddr addr;
+
+    for (unsigned i = 0; i < nr_vectors; i++) {
+        breakpoint_set_recheck(traps, vectors[i].addr);
+    }
+    if (guessed) {
+        cpu_synchronize_mmu(cs);
+        if (find_vector(cs, vectors[nr_vectors - 1].pc, &addr)) {
+            move_traps(cs);
+        }
+    }
 }
 
 void kvmppc_points_run(bool running)
 {
-    CPUState *cs;
-
-    if (running == lent || (running && !kvmppc_points_any())) {
-        return;
-    }
-    /* A register that has a point never matches where no trap is */
-    if (running) {
-        place_traps();
-    }
-    CPU_FOREACH(cs) {
-        run_on_cpu(cs, do_set_all, RUN_ON_CPU_HOST_INT(running));
-    }
     if (!running) {
+        take_back();
+    } else if (state == POINTS_TAKEN_BACK && kvmppc_points_any()) {
+        begin(first_cpu);
+    }
+}
+
+void kvmppc_points_reset(void)
+{
+    if (state == POINTS_LENT) {
         remove_traps();
     }
-    lent = running;
+    nr_vectors = 0;
+    if (state != POINTS_TAKEN_BACK) {
+        qatomic_set(&state, POINTS_AFTER_RESET);
+    }
+}
+
+void kvmppc_points_check(CPUState *cs)
+{
+    if (qatomic_read(&state) == POINTS_TAKEN_BACK) {
+        return;
+    }
+    BQL_LOCK_GUARD();
+    switch (state) {
+    case POINTS_TAKEN_BACK:
+        break;
+    case POINTS_AFTER_RESET:
+        begin(cs);
+        break;
+    case POINTS_WAITING:
+        if (vectors_changed()) {
+            look_vectors_up(cs);
+            lend();
+        } else {
+            begin(cs);
+        }
+        break;
+    case POINTS_LENT:
+        keep_traps(cs);
+        break;
+    }
 }
 
 void kvmppc_points_moved(void)
 {
-    if (lent) {
-        remove_traps();
-        place_traps();
+    switch (state) {
+    case POINTS_LENT:
+        move_traps(first_cpu);
+        break;
+    case POINTS_WAITING:
+        /* The kernel says where its vectors are */
+        look_vectors_up(first_cpu);
+        lend();
+        break;
+    default:
+        break;
     }
 }
 
 bool kvmppc_points_trap_at(uint64_t pc)
 {
-    for (unsigned i = 0; i < traps.nr; i++) {
-        if (traps.trap[i].pc == pc) {
+    for (unsigned i = 0; state == POINTS_LENT && i < nr_vectors; i++) {
+        if (vectors[i].pc == pc) {
             return true;
         }
     }
@@ -408,28 +602,33 @@ bool kvmppc_points_trap_at(uint64_t pc)
 
 void kvmppc_points_suspend(CPUState *cs, bool suspend)
 {
-    if (lent) {
-        set_all(cs, !suspend);
+    if (state != POINTS_LENT) {
+        return;
+    }
+    if (suspend) {
+        unset_all(cs);
+    } else {
+        set_all(cs);
     }
 }
 
 int kvmppc_point_remove(vaddr addr, vaddr len, int type)
 {
     int n = find_point(addr, len, type);
-    bool was_lent = lent;
+    bool running = state != POINTS_TAKEN_BACK;
 
     if (n < 0) {
         return -ENOENT;
     }
-    kvmppc_points_run(false);
+    take_back();
     points[n].used = false;
-    kvmppc_points_run(was_lent);
+    kvmppc_points_run(running);
     return 0;
 }
 
 void kvmppc_points_remove_all(void)
 {
-    kvmppc_points_run(false);
+    take_back();
     for (int n = 0; n < NR_REGS; n++) {
         points[n].used = false;
     }

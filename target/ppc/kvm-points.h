@@ -24,7 +24,11 @@
  * CIABR matches an instruction that has completed: the stop is behind it, and
  * its address is no longer that of the program counter.
  *
- * All functions want the BQL.
+ * Until a kernel has written its vectors there may be a firmware's data.  Points
+ * in the kernel's part of the address space are not set before: nothing runs
+ * there yet.
+ *
+ * All functions but kvmppc_points_check() want the BQL.
  */
 
 /**
@@ -67,6 +71,19 @@ bool kvmppc_points_any(void);
  * guest's.
  */
 void kvmppc_points_run(bool running);
+
+/**
+ * kvmppc_points_reset() - the machine is reset, and so are the vCPUs' registers
+ */
+void kvmppc_points_reset(void);
+
+/**
+ * kvmppc_points_check() - a vCPU is about to run
+ *
+ * Guests write their vectors, and so over the traps.  In the vCPU's thread,
+ * without the BQL, which this takes if there is a point.
+ */
+void kvmppc_points_check(CPUState *cs);
 
 /**
  * kvmppc_points_moved() - interrupts now go to other addresses

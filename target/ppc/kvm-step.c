@@ -762,6 +762,7 @@ static void step_reset(void *opaque)
 {
     CPUState *cs;
 
+    kvmppc_points_reset();
     CPU_FOREACH(cs) {
         PPCStep *step = get_step(cs);
 
@@ -909,6 +910,7 @@ void kvmppc_step_pre_run(CPUState *cs)
     bool steps_over = step->session.phase == STEP_ARMED &&
                       step->plan.have_insn;
 
+    kvmppc_points_check(cs);
     if (active) {
         qemu_mutex_lock(&run_lock);
         while (alone && alone != step) {

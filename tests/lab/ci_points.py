@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from bench import TRAP, Bench, Test, check, low_memory, pc_of
 from ci_gdbstub import KvmBench, Target
-from lablib import L1_GDB_PORT, L2
+from lablib import L1_GDB_PORT, L2, PPC64
 from rsp import Gdb, RspError
+from soak import linux_of
 
 HARDWARE, WRITE, READ, ACCESS = 1, 2, 3, 4
 COUNTS = ("rounds", "traces", "faults")         # of payload/points.S
@@ -262,5 +263,83 @@ def point_killed_there(bench: Bench) -> None:
                            "stopped by it before")
 
 
+def point_before_vectors(bench: Bench) -> None:
+    """hbreak set before the guest has written its vectors, as with -S: it stops there"""
+    with KvmBench(bench).guest("points") as target:
+        gdb = target.connect()
+        gdb.insert(target.begin, HARDWARE)
+        gdb.cont(20)
+        check("pc", pc_of(gdb) in (target.begin, target.begin + 4), True)
+        gdb.remove(target.begin, HARDWARE)
+        guest = Counting(target)
+        guest.vectors = guest.low_memory(gdb)
+        check("a trap in its memory", TRAP in guest.vectors, False)
+        gdb.detach()
+        guest.goes_on("behind it")
+        guest.clean("behind it")
+
+
+def point_reset(bench: Bench) -> None:
+    """system_reset with an hbreak set: it is met again, and its traps are not in the way"""
+    with KvmBench(bench).guest("points") as target:
+        gdb = target.connect()
+        gdb.run_to(target.begin)
+        gdb.insert(target.begin, HARDWARE)
+        gdb.resume("vCont;c")
+        time.sleep(0.5)
+        target.monitor.run("system_reset")
+        gdb.wait(20)
+        check("pc", pc_of(gdb) in (target.begin, target.begin + 4), True)
+        gdb.remove(target.begin, HARDWARE)
+        guest = Counting(target)
+        check("a trap in its memory", TRAP in guest.low_memory(gdb), False)
+        gdb.detach()
+        guest.goes_on("after the reset")
+
+
+def start_kernel(bench: Bench, boots: bool, **changes: object) -> None:
+    with bench.guest(None, **changes) as guest:
+        gdb = Gdb.connect(guest.gdb_port, timeout=20)
+        place = linux_of(bench.lab).symbols(
+            None, ["start_kernel"])["start_kernel"] + 8         # type: ignore[arg-type]
+        gdb.insert(place, HARDWARE)
+        gdb.cont(60)
+        check("pc", pc_of(gdb) in (place, place + 4), True)
+        gdb.remove(place, HARDWARE)
+        gdb.resume("vCont;c")
+        if boots:
+            guest.wait_console(r"tick 2\b", 100)
+        else:
+            time.sleep(1)
+        gdb.interrupt(20)
+        check("a trap in its vectors", TRAP in low_memory(gdb) + gdb.raw_memory(0x4000, 0x1000),
+              False)
+
+
+def hbreak_before_boot(bench: Bench) -> None:
+    """hbreak at start_kernel, set with -S: Linux stops there, and boots"""
+    start_kernel(bench, True)
+
+
+def hbreak_before_boot_hash(bench: Bench) -> None:
+    """the same with the hash MMU; it stops there"""
+    start_kernel(bench, False, append="disable_radix", machine=f"{PPC64.machine},resize-hpt=disabled",
+                 memory="512M,slots=1,maxmem=4G")
+
+
+def hbreak_never_met(bench: Bench) -> None:
+    """hbreak at a function that is not called, set with -S: Linux boots, ^C stops it"""
+    linux = linux_of(bench.lab)
+    with bench.guest(None, append="nokaslr") as guest:
+        gdb = Gdb.connect(guest.gdb_port, timeout=20)
+        gdb.insert(linux.symbols(None, ["panic"])["panic"] + 8, HARDWARE)     # type: ignore
+        gdb.resume("vCont;c")
+        guest.wait_console(r"tick 2\b", 100)
+        gdb.interrupt(20)
+        gdb.detach()
+        guest.wait_console(r"tick 4\b", 20)
+
+
 TESTS: list[Test] = [hbreak, watch, watch_stepped, point_killed, point_detached,
-                     point_no_server, point_killed_there]
+                     point_no_server, point_killed_there, point_before_vectors, point_reset,
+                     hbreak_before_boot, hbreak_before_boot_hash, hbreak_never_met]

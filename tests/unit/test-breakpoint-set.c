@@ -297,6 +297,34 @@ static void test_overwritten(Fixture *f, gconstpointer data)
     assert_untouched(f);
 }
 
+/*
+ * The guest writes an instruction over a trap, with bytes in it that are the
+ * trap's: that is taken for a whole one, and gets the trap
+ */
+static void test_recheck(Fixture *f, gconstpointer data)
+{
+    static const uint8_t mine[4] = { 0x00, 2, 3, 0x00 };
+
+    ADD(0x400);
+    g_assert_cmpint(breakpoint_set_recheck(f->set, 0x400), ==, 0);
+    assert_untouched(f);
+    APPLY();
+    g_assert_cmpint(breakpoint_set_recheck(f->set, 0x400), ==, 0);
+    g_assert_cmpint(STATE(0x400), ==, BREAKPOINT_SET);
+    memcpy(f->m->bytes + 0x400, mine, 4);
+    f->m->bad = 0x400;
+    f->m->fail_read = true;
+    g_assert_cmpint(breakpoint_set_recheck(f->set, 0x400), ==, -EIO);
+    f->m->fail_read = false;
+    g_assert_cmpint(breakpoint_set_recheck(f->set, 0x400), ==, 0);
+    g_assert_cmpmem(f->m->bytes + 0x400, 4, trap, 4);
+    DEL(0x400);
+    g_assert_cmpint(APPLY(), ==, 0);
+    memcpy(f->pristine->bytes + 0x400, mine, 4);
+    assert_untouched(f);
+    g_assert_cmpint(breakpoint_set_recheck(f->set, 0x400), ==, 0);
+}
+
 /* What a debugger reads has no trap in it, at any alignment and length */
 static void test_restore(Fixture *f, gconstpointer data)
 {
@@ -427,6 +455,7 @@ int main(int argc, char **argv)
     TEST(write_dropped);
     TEST(each_access_fails);
     TEST(overwritten);
+    TEST(recheck);
     TEST(restore);
     TEST(store);
     TEST(many);
