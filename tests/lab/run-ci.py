@@ -61,14 +61,6 @@ def expected_failures(lab: Lab) -> dict[str, str]:
             if lab.kernel.version >= since}
 
 
-def too_new(lab: Lab) -> dict[str, tuple[int, ...]]:
-    """Tests that want another host: the Linux that they want."""
-    if lab.arch is PPC64:
-        return {}
-    return {name: since for name, since in ci_arm64.NEEDS.items()
-            if lab.kernel.version < since or lab.config.machine != "arm64"}
-
-
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,17 +93,14 @@ def main(argv: list[str]) -> int:
     tests += [] if options.no_linux else ci_linux.ARM64_TESTS
     if HOSTS[options.machine] is X86:
         tests = ci_x86.TESTS
+    if options.machine == "arm64-nested":
+        tests = ci_arm64.NESTED_TESTS
     if HOSTS[options.machine] is PPC64:
         if not options.pc_bios or not (options.unpatched or options.only):
             parser.error(f"{options.machine} wants --unpatched and --pc-bios")
         tests = PPC64_TESTS + (BY_HAND if options.full or options.only else [])
     tests = [t for t in tests
              if not options.only or re.search(options.only, t.__name__)]
-    for name, since in too_new(lab).items():
-        if name in [t.__name__ for t in tests]:
-            print(f"# not run: {name}: wants machine arm64 with Linux "
-                  f"{'.'.join(map(str, since))}", flush=True)
-            tests = [t for t in tests if t.__name__ != name]
     if not tests:
         parser.error(f"no test of {options.machine} has a name like {options.only}")
     watchdog = Watchdog(options.time_limit, children, lambda: lab.logs)
