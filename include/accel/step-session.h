@@ -24,8 +24,8 @@
  *      +--begin--> PLANNED --emulate----+
  *
  * A plan to emulate the instruction is carried out when the vCPU is about to
- * run: until then, a step of another vCPU that can't be begun ends this one, too,
- * and the guest is as it was.
+ * run: until then, a step of another vCPU that can't be begun ends this one,
+ * too, and the guest is as it was.
  *
  * A trap may also find that something came in between before the instruction
  * ran: the step is then begun anew, and stays armed.
@@ -133,7 +133,9 @@ void step_session_init(StepSession *s, const StepOps *ops, void *vcpu,
 int step_session_begin(StepSession *s);
 
 /**
- * step_session_emulate() - the vCPU is about to run: emulate, if that is planned
+ * step_session_emulate() - carry out a plan to emulate the instruction
+ *
+ * To be called when the vCPU is about to run; does nothing without such a plan.
  *
  * Returns: 0, or a negative errno if the registers can't be written.  The step
  * is done in either case, after an error without having had an effect.

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from common import LIMIT, Bench, Monitor, Test, check
+from lablib import reserve_port
 
 # For an AVR that has no `lac`, which QEMU takes for a breakpoint:
 #   inc r16; lac Z, r16
@@ -72,11 +74,17 @@ def without_gdbserver(bench: Bench) -> None:
 
 
 def gdbserver_later(bench: Bench) -> None:
-    """item 17: also when the gdbserver is started behind that, and ended"""
+    """item 17: also when a gdbserver is started, has had a client, and is ended"""
+    port = reserve_port()
     with unattended(bench) as monitor:
         count = stops(monitor)
-        for n, device in enumerate(("tcp:127.0.0.1:0", "none"), 1):
-            monitor.run("human-monitor-command", **{"command-line": f"gdbserver {device}"})
+        for n, device in enumerate((f"tcp:127.0.0.1:{port}", "", "none"), 1):
+            if device:
+                monitor.run("human-monitor-command",
+                            **{"command-line": f"gdbserver {device}"})
+            else:
+                socket.create_connection(("127.0.0.1", port), LIMIT).close()
+                time.sleep(0.1)
             monitor.run("cont")
             time.sleep(0.05)
             check("r16, counted once more", stops(monitor), count + n)

@@ -100,12 +100,12 @@ def threads_wait(bench: Bench) -> None:
             before = found.counts()
             time.sleep(0.1)
             check("counters of a process that has stopped", found.counts(), before)
-            for _ in range(50):
+            # A step is short: on a busy host others may not wake up for many of them
+            deadline = time.monotonic() + 4 * LIMIT
+            while not all(new > old for new, old in zip(found.counts(), before)):
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"all threads count: {before}, {found.counts()}")
                 step_off(found)
-                if all(new > old for new, old in zip(found.counts(), before)):
-                    break
-            else:
-                raise AssertionError(f"all threads count: {before}, {found.counts()}")
         found.gdb.remove(found.at("meet"), length=1)
         found.ends()
 

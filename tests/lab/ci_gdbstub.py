@@ -581,6 +581,34 @@ def unwritable(bench: Bench) -> None:
             check("pc", pc_of(gdb), target.free + 4)
 
 
+def refused_beside_emulated(bench: Bench) -> None:
+    """clause 9: of two steps in a packet one is refused; the other's instruction, emulated, is not done"""
+    with KvmBench(bench).stopped(2) as (target, gdb):
+        gdb.select(SECOND)
+        place(gdb, 0x40000000)                  # behind the end of memory
+        gdb.select(FIRST)
+        place(gdb, target.ticking_msr)
+        gdb.write("r4", 1)
+        before = gdb.read()
+        for _ in range(3):
+            refused(gdb, [f"vCont;s:{FIRST};s:{SECOND}"])
+            now = gdb.read()
+            check("registers that have changed",
+                  {name: value for name, value in now.items() if value != before[name]}, {})
+        gdb.select(SECOND)
+        place(gdb, target.second)
+        gdb.select(FIRST)
+        # By itself, and with the other's
+        for action in (f"vCont;s:{FIRST}", f"vCont;s:{FIRST};c:{SECOND}"):
+            place(gdb, target.ticking_msr)
+            gdb.write("r4", 1)
+            check_thread(answers(gdb, action), FIRST)
+            check("pc and r4", on(gdb, FIRST, "pc", "r4"),
+                  [target.ticking_msr + 4, before["msr"]])
+        place(gdb, target.spin)
+        goes_on(gdb)
+
+
 # Stepping off
 
 def step_off(bench: Bench) -> None:
@@ -968,6 +996,6 @@ def no_acks(bench: Bench) -> None:
 TESTS: list[Test] = [
     range_cost, range_loop, range_edges, range_as_steps, range_points, range_two_vcpus,
     range_holds_interrupts, range_emulated, range_waiting, gdb_next, under_breakpoints,
-    under_an_alias, unwritable, step_off, step_off_two, step_off_one_by_two,
-    met_together, put_on_breakpoint, many_breakpoints, stop_words,
+    under_an_alias, unwritable, refused_beside_emulated, step_off, step_off_two,
+    step_off_one_by_two, met_together, put_on_breakpoint, many_breakpoints, stop_words,
     registers_everywhere, registers_by_name, no_stale_step, powered_off, no_acks]

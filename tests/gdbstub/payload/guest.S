@@ -106,13 +106,14 @@ program_end:
 
         # The decrementer expires again and again (each 200 us)
         .set    PERIOD, 102400
-        .globl  ticking, ticking_top, ticking_end
+        .globl  ticking, ticking_msr, ticking_top, ticking_end
 ticking:
         lis     r3, PERIOD@h
         ori     r3, r3, PERIOD@l
         mtdec   r3
         li      r3, 0
         li      r5, 10000
+ticking_msr:
         mfmsr   r4
         ori     r4, r4, MSR_EE
         mtmsrd  r4, 1
