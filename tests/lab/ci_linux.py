@@ -307,6 +307,7 @@ def breakpoint_while_other_steps(bench: Bench) -> None:
             if thread_number(stop.thread) == thread:
                 steps += 1
                 check(f"{stop.raw}: signal", stop.signal, 5)
+                session.check_step(thread, before, word, session.regs(thread, *arch.names))
             else:
                 check("where the breakpoint is", at, place)
                 hits += 1
