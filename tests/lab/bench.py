@@ -23,6 +23,10 @@ from rsp import Gdb, RspError                                   # noqa: E402
 TRAP = bytes.fromhex("00dddd00")        # KVM HV's; the same in either byte order
 
 
+class Skip(Exception):
+    """This host does not have what the test is about; the reason."""
+
+
 class Bench:
     """What every test gets: the lab, the binaries, the payloads."""
 
@@ -77,13 +81,17 @@ def run_tests(bench: Any, tests: Iterable[Callable[[Any], None]],
               expected: dict[str, str] | None = None) -> int:
     """Every test, with what it says of itself; a failure with the ends of bench.logs.
     Then bench.notes, and the sum as the last line.  Returns: the exit status.
+    A test that raises Skip has neither passed nor failed.
     `expected`: why a test has to fail here; one that does not is a failure."""
-    passed = failed = foreseen = 0
+    passed = failed = foreseen = skipped = 0
     expected = expected or {}
     for number, test in enumerate(tests, 1):
         begun = time.monotonic()
         try:
             test(bench)
+        except Skip as reason:
+            skipped += 1
+            print(f"skipped {number} - {test.__name__}: {reason}")
         except (AssertionError, RspError, LabError, OSError) as err:
             if cause := expected.get(test.__name__):
                 foreseen += 1
@@ -108,7 +116,8 @@ def run_tests(bench: Any, tests: Iterable[Callable[[Any], None]],
     for note in bench.notes:
         print(f"# {note}")
     print(f"{passed} passed, {failed} failed"
-          + (f", {foreseen} failed as expected" if foreseen else ""))
+          + (f", {foreseen} failed as expected" if foreseen else "")
+          + (f", {skipped} skipped" if skipped else ""))
     return 1 if failed else 0
 
 

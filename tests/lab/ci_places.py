@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from bench import TRAP, Bench, Test, check, low_memory
+from bench import TRAP, Bench, Skip, Test, check, low_memory
 from build import Image
 from rsp import Gdb, RspError
 
@@ -385,8 +385,7 @@ def page_end(bench: Bench) -> None:
 def prefixed(bench: Bench) -> None:
     """clause 1: prefixed instructions at a page's end and over a 64-byte boundary"""
     if bench.options.machine != "powernv10":
-        bench.notes.append("prefixed: not on this machine")
-        return
+        raise Skip("POWER9 has no prefixed instructions")
     with places(bench, "prefixed") as both:
         stop = both.at["stop"]
         for msr in (IR | DR, USER):

@@ -7,8 +7,8 @@
     run-ci.py --qemu FILE --host FILE --work DIR ...    on the host that `lab up` keeps
 
 Each test names the clause of the step contract (about/CONTRACT.md) that it
-checks.  The last line is "N passed, N failed".  --full steps the whole
-payloads instead of one round of each.
+checks.  The last line is "N passed, N failed", and how many were skipped.
+--full steps the whole payloads instead of one round of each.
 """
 
 from __future__ import annotations
