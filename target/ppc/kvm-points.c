@@ -58,7 +58,7 @@ static CPUWatchpoint hit;
  * Written with the BQL.
  */
 static enum {
-    POINTS_TAKEN_BACK,      /* no: the virtual machine is stopped, or no point */
+    POINTS_TAKEN_BACK,      /* no: the machine is stopped, or no point */
     POINTS_AFTER_RESET,     /* not yet: it has just been reset */
     POINTS_WAITING,         /* not yet: the guest has no vectors of its own */
     POINTS_LENT,            /* yes */
@@ -478,7 +478,10 @@ static void lend(void)
     qatomic_set(&state, POINTS_LENT);
     place_traps();
     CPU_FOREACH(cs) {
-        async_run_on_cpu(cs, do_set_all, RUN_ON_CPU_NULL);
+        /* Not one that is just being plugged */
+        if (cs->created) {
+            async_run_on_cpu(cs, do_set_all, RUN_ON_CPU_NULL);
+        }
     }
 }
 

@@ -24,9 +24,9 @@
  * CIABR matches an instruction that has completed: the stop is behind it, and
  * its address is no longer that of the program counter.
  *
- * Until a kernel has written its vectors there may be a firmware's data.  Points
- * in the kernel's part of the address space are not set before: nothing runs
- * there yet.
+ * Until a kernel has written its vectors there may be a firmware's data.
+ * Points in the kernel's part of the address space are not set before: nothing
+ * runs there yet.
  *
  * All functions but kvmppc_points_check() want the BQL.
  */

@@ -234,9 +234,10 @@ static int regs_put(PPCStep *step, const PPCStepRegs *regs, bool now)
     return kvmppc_regs_write(cs, &kvm, now);
 }
 
+/* NULL while a vCPU that is being plugged has not been initialised */
 static PPCStep *get_step(CPUState *cs)
 {
-    return steps[cs->cpu_index];
+    return qatomic_load_acquire(&steps[cs->cpu_index]);
 }
 
 /* The session's view of this architecture */
@@ -428,11 +429,13 @@ static int check_others(PPCStep *step, StepPlan *plan)
     }
     CPU_FOREACH(cs) {
         PPCStep *other = get_step(cs);
-        StepPlan *theirs = &other->session.plan;
+        StepPlan *theirs;
 
-        if (other == step || other->carrying || !other->session.armed) {
+        if (!other || other == step || other->carrying ||
+            !other->session.armed) {
             continue;
         }
+        theirs = &other->session.plan;
         if ((theirs->has_insn && has_trap_at(plan, theirs->insn_addr)) ||
             (plan->has_insn && has_trap_at(theirs, plan->insn_addr))) {
             plan->reason = "another vCPU is being stepped there";
@@ -624,14 +627,45 @@ void kvmppc_step_init(CPUState *cs, uint32_t trap)
         qemu_mutex_init(&run_lock);
         qemu_cond_init(&run_cond);
     }
-    step = steps[cs->cpu_index];
+    step = get_step(cs);
     if (!step) {
-        step = steps[cs->cpu_index] = g_new0(PPCStep, 1);
+        step = g_new0(PPCStep, 1);
         step->overdue = timer_new_ms(QEMU_CLOCK_REALTIME, step_overdue, step);
         step_session_init(&step->session, &step_ops, step, breakpoints);
     }
     /* A vCPU that is plugged again is another one in the same place */
     step->cpu = POWERPC_CPU(cs);
+    /* begin_alone() looks at it without the BQL */
+    qatomic_store_release(&steps[cs->cpu_index], step);
+}
+
+/* It has no cpu_index any more */
+static PPCStep *find_step(CPUState *cs)
+{
+    for (unsigned i = 0; i < current_machine->smp.max_cpus; i++) {
+        if (steps[i] && CPU(steps[i]->cpu) == cs) {
+            return steps[i];
+        }
+    }
+    return NULL;
+}
+
+void kvmppc_step_destroy(CPUState *cs)
+{
+    PPCStep *step = find_step(cs);
+
+    if (!step) {
+        return;
+    }
+    timer_del(step->overdue);
+    step_session_abandon(&step->session);
+    step_session_take(&step->session);
+    memset(&step->held, 0, sizeof(step->held));
+    step->carry_queued = false;
+    step->carry_point = false;
+    step->alone = false;
+    step->overdue_end = false;
+    step->cpu = NULL;
 }
 
 /*
@@ -1150,7 +1184,7 @@ static void begin_alone(PPCStep *step)
     CPU_FOREACH(cs) {
         PPCStep *other = get_step(cs);
 
-        while (other->in_guest) {
+        while (other && other->in_guest) {
             qemu_cpu_kick(cs);
             qemu_cond_wait(&run_cond, &run_lock);
         }

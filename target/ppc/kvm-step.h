@@ -30,6 +30,11 @@ typedef enum KvmPpcStepExit {
 void kvmppc_step_init(CPUState *cs, uint32_t trap);
 
 /**
+ * kvmppc_step_destroy() - a vCPU is unplugged
+ */
+void kvmppc_step_destroy(CPUState *cs);
+
+/**
  * kvmppc_breakpoint_insert() - put a user's breakpoint into memory
  * @addr: its address in the address space that @cs is in
  *

@@ -79,10 +79,10 @@ class KvmBench(common.Bench):
         if self.lab.lab.arch is X86:
             return {payloads.ASSEMBLY: payloads.build_x86(out)}
         return super().build_payloads(out) | {name: self.lab.payloads[name]
-                                              for name in ("range", "points")}
+                                              for name in ("range", "points", "places")}
 
     @contextlib.contextmanager
-    def guest(self, payload: str = payloads.ASSEMBLY, cpus: int = 1, thread: str = "",
+    def guest(self, payload: str = payloads.ASSEMBLY, cpus: int | str = 1, thread: str = "",
               extra: Iterable[str] = (), slot: int = 0) -> Iterator[Target]:
         if self.kept and payload == payloads.ASSEMBLY:
             yield self.kept
@@ -91,7 +91,7 @@ class KvmBench(common.Bench):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             qmp = f"tcp:{HOST_FROM_L1}:{listener.getsockname()[1]}"
             l2 = self.lab.lab.start_l2(L2Config(
-                qemu=self.lab.options.qemu, payload=elf, cpus=cpus, slot=slot,
+                qemu=self.lab.options.qemu, payload=elf, cpus=cpus, slot=slot,  # type: ignore
                 extra=["-qmp", qmp, *extra]))
             # QEMU connects from within the lab
             listener.settimeout(20)
@@ -382,6 +382,47 @@ def range_holds_interrupts(bench: Bench) -> None:
         check("SRR0", at["loop"] <= now["srr0"] < at["leave"], True)
         gdb._ok("Qqemu.sstep=3")
         check("a trap is left", TRAP in gdb.raw_memory(0x100, 0xf00), False)
+
+
+def hot_plugged(bench: Bench) -> None:
+    """clause 4: a vCPU is plugged while another is stepped, meets a breakpoint, is unplugged"""
+    kvm = KvmBench(bench)
+    with kvm.guest("places", cpus="1,maxcpus=2") as target:
+        gdb = target.connect()
+
+        def vcpus() -> int:
+            return len(target.monitor.run("query-cpus-fast"))
+
+        for turn in ("first", "second"):
+            gdb.run_to(target.ready)
+            gdb.insert(target.second)
+            # A branch to itself: it begins steps while the other is made
+            gdb.resume(f"vCont;r{target.ready:x},{target.ready + 4:x}:{FIRST}")
+            time.sleep(0.3)
+            target.monitor.run("device_add", driver="host-spapr-cpu-core", id="c1",
+                               **{"core-id": 1})
+            time.sleep(0.5)
+            gdb.interrupt(20)
+            check(f"vCPUs, {turn} time", vcpus(), 2)
+            gdb.select(FIRST)
+            place(gdb, target.s_second)
+            check_thread(gdb.cont(20), SECOND)
+            gdb.select(SECOND)
+            check("pc of the plugged one", pc_of(gdb), target.second)
+            gdb.remove(target.second)
+            gdb.step(SECOND, 20)
+            check("pc behind a step", pc_of(gdb), target.second + 4)
+            check("a trap is left", TRAP in gdb.raw_memory(0x100, 0xf00), False)
+            # The stub keeps no track of vCPUs that are unplugged
+            gdb._ok(f"Hc{FIRST}")
+            gdb.select(FIRST)
+            # This guest does not answer; at a reset nobody has to
+            target.monitor.run("device_del", id="c1")
+            target.monitor.run("system_reset")
+            deadline = time.monotonic() + 10
+            while vcpus() != 1 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            check(f"vCPUs after device_del, {turn} time", vcpus(), 1)
 
 
 def range_emulated(bench: Bench) -> None:
@@ -995,7 +1036,8 @@ def no_acks(bench: Bench) -> None:
 
 TESTS: list[Test] = [
     range_cost, range_loop, range_edges, range_as_steps, range_points, range_two_vcpus,
-    range_holds_interrupts, range_emulated, range_waiting, gdb_next, under_breakpoints,
-    under_an_alias, unwritable, refused_beside_emulated, step_off, step_off_two,
-    step_off_one_by_two, met_together, put_on_breakpoint, many_breakpoints, stop_words,
+    range_holds_interrupts, hot_plugged, range_emulated, range_waiting, gdb_next,
+    under_breakpoints, under_an_alias, unwritable, refused_beside_emulated, step_off,
+    step_off_two, step_off_one_by_two, met_together, put_on_breakpoint, many_breakpoints,
+    stop_words,
     registers_everywhere, registers_by_name, no_stale_step, powered_off, no_acks]

@@ -222,7 +222,7 @@ user_1: user    100
 user_1_end:
 
         # A second vCPU that maps and unmaps the page at RETRY_PAGE
-        .globl  s_second, shaky_page
+        .globl  s_second, second, shaky_page
 s_second:
         addr    r4, rtas
         addr    r5, second
