@@ -5,6 +5,7 @@
     mutants.py list [--by KIND] [--slice K/N] [NAME...]
                                 name, kind and test of each, a line for each mutant
     mutants.py apply NAME DIR   to a tree with the series
+    mutants.py check DIR        does each still fit such a tree?
     mutants.py native --work DIR [--slice K/N] [NAME...]
                                 those that native tests catch: break, build, run, one by one
 
@@ -48,14 +49,20 @@ class Mutant:
     def name(self) -> str:
         return self.patch.name
 
+    def broken(self, tree: Path) -> dict[Path, tuple[bytes, bytes]]:
+        """The files of a tree that it changes, before and after."""
+        files = {}
+        for change in self.patch.changes:
+            data = (tree / change.old).read_bytes()
+            files[tree / change.old] = data, patchfile.applied(self.patch, change, data)
+        return files
+
     def apply(self, tree: Path) -> dict[Path, bytes]:
         """Break a tree.  What its files were."""
-        old = {}
-        for change in self.patch.changes:
-            path = tree / change.old
-            old[path] = path.read_bytes()
-            path.write_bytes(patchfile.applied(self.patch, change, old[path]))
-        return old
+        files = self.broken(tree)
+        for path, (_, after) in files.items():
+            path.write_bytes(after)
+        return {path: before for path, (before, _) in files.items()}
 
 
 def load(file: Path) -> Mutant:
@@ -158,6 +165,19 @@ def do_list(args: argparse.Namespace) -> int:
     return 0
 
 
+def do_check(args: argparse.Namespace) -> int:
+    failed = 0
+    mutants = [load(file) for file in sorted(HERE.glob("*.patch"))]
+    for mutant in mutants:
+        try:
+            mutant.broken(args.tree)
+        except Refusal as err:
+            print(f"not ok - {err.lines[0][0]}")
+            failed += 1
+    print(f"{len(mutants) - failed} passed, {failed} failed")
+    return failed != 0
+
+
 def do_apply(args: argparse.Namespace) -> int:
     load(HERE / f"{args.name}.patch").apply(args.tree)
     return 0
@@ -180,6 +200,9 @@ def main(argv: list[str]) -> int:
     command.add_argument("name")
     command.add_argument("tree", type=Path)
     command.set_defaults(do=do_apply)
+    command = commands.add_parser("check")
+    command.add_argument("tree", type=Path)
+    command.set_defaults(do=do_check)
     args = parser.parse_args(argv)
     try:
         return args.do(args)
