@@ -164,6 +164,25 @@ static int put_in(BreakpointSet *set, Breakpoint *bp)
     return ret;
 }
 
+/*
+ * Is the trap there, or what a store of fewer bytes has left of it?  If the guest
+ * has written a whole instruction over it, single bytes of that may still look
+ * like the trap's.  Two that are side by side are taken for the trap.
+ */
+static bool is_there(const BreakpointSet *set, const Breakpoint *bp,
+                     const uint8_t *bytes)
+{
+    size_t few = set->len > 2 ? 2 : 1;
+
+    for (size_t i = 0; !bp->unsure && i + few <= set->len; i++) {
+        if (!memcmp(bytes + i, set->trap + i, few)) {
+            return true;
+        }
+    }
+    /* A write of our own that has failed may have left anything */
+    return bp->unsure;
+}
+
 static int take_out(BreakpointSet *set, Breakpoint *bp)
 {
     uint8_t bytes[BREAKPOINT_TRAP_MAX];
@@ -173,10 +192,12 @@ static int take_out(BreakpointSet *set, Breakpoint *bp)
     if (ret) {
         return ret;
     }
-    for (size_t i = 0; i < set->len; i++) {
-        if (bytes[i] == set->trap[i]) {
-            ours |= bytes[i] != bp->saved[i];
-            bytes[i] = bp->saved[i];
+    if (is_there(set, bp, bytes)) {
+        for (size_t i = 0; i < set->len; i++) {
+            if (bytes[i] == set->trap[i]) {
+                ours |= bytes[i] != bp->saved[i];
+                bytes[i] = bp->saved[i];
+            }
         }
     }
     if (ours) {
@@ -300,11 +321,17 @@ unsigned breakpoint_set_pending(const BreakpointSet *set)
 static Breakpoint *trap_over(const BreakpointSet *set, uint64_t addr,
                              size_t *off)
 {
+    uint8_t bytes[BREAKPOINT_TRAP_MAX];
     Breakpoint *bp;
 
     *off = addr % set->len;
     bp = find(set, addr - *off);
-    return bp && bp->in_memory ? bp : NULL;
+    if (!bp || !bp->in_memory) {
+        return NULL;
+    }
+    /* What can't be read may have it */
+    return set->memory->read(set->opaque, bp->addr, bytes, set->len) ||
+           is_there(set, bp, bytes) ? bp : NULL;
 }
 
 void breakpoint_set_restore(const BreakpointSet *set, uint64_t addr,

@@ -297,6 +297,38 @@ static void test_overwritten(Fixture *f, gconstpointer data)
     assert_untouched(f);
 }
 
+/* So do those that look like single bytes of the trap; one that is left is not */
+static void test_overwritten_alike(Fixture *f, gconstpointer data)
+{
+    static const uint8_t whole[][4] = {
+        { 0, 2, 3, 0 }, { 0, 2, 3, 4 }, { 1, 2, 3, 0 }, { 1, 0xdd, 3, 4 },
+        { 1, 2, 0xdd, 4 }, { 0, 2, 0xdd, 4 }, { 0xdd, 0, 0, 0xdd },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(whole); i++) {
+        uint8_t read[4];
+
+        ADD(0x400);
+        APPLY();
+        memcpy(f->m->bytes + 0x400, whole[i], 4);
+        memcpy(f->pristine->bytes + 0x400, whole[i], 4);
+        memcpy(read, f->m->bytes + 0x400, 4);
+        breakpoint_set_restore(f->set, 0x400, read, 4);
+        g_assert_cmpmem(read, 4, whole[i], 4);
+        DEL(0x400);
+        g_assert_cmpint(APPLY(), ==, 0);
+        assert_untouched(f);
+    }
+    for (int i = 0; i < 4; i++) {
+        ADD(0x500);
+        APPLY();
+        f->m->bytes[0x500 + i] = f->pristine->bytes[0x500 + i] = 0x77;
+        DEL(0x500);
+        g_assert_cmpint(APPLY(), ==, 0);
+        assert_untouched(f);
+    }
+}
+
 /*
  * The guest writes an instruction over a trap, with bytes in it that are the
  * trap's: that is taken for a whole one, and gets the trap
@@ -455,6 +487,7 @@ int main(int argc, char **argv)
     TEST(write_dropped);
     TEST(each_access_fails);
     TEST(overwritten);
+    TEST(overwritten_alike);
     TEST(recheck);
     TEST(restore);
     TEST(store);
