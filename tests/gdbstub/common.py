@@ -149,6 +149,8 @@ class GdbRun:
 class Bench:
     """What every test gets."""
 
+    READY_KIND = 0              # of the breakpoint at `ready`
+
     def __init__(self, options: argparse.Namespace, children: Children) -> None:
         self.options = options
         self.children = children
@@ -196,7 +198,7 @@ class Bench:
         """A guest that is set up; both vCPUs in their loops when there are two."""
         with self.guest(cpus=cpus, thread=thread, **more) as guest:
             gdb = guest.connect(kind)
-            gdb.run_to(guest.ready)
+            gdb.run_to(guest.ready, kind=self.READY_KIND)
             if cpus == 2:
                 guest.bring_up_second(gdb)
             yield guest, gdb

@@ -77,6 +77,7 @@ class KvmBench(common.Bench):
         if self.lab.lab.arch is ARM64:
             return {payloads.ASSEMBLY: payloads.build_arm64(out)}
         if self.lab.lab.arch is X86:
+            self.READY_KIND = HARDWARE          # the code is not in RAM before that
             return {payloads.ASSEMBLY: payloads.build_x86(out)}
         return super().build_payloads(out) | {name: self.lab.payloads[name]
                                               for name in ("range", "points", "places")}

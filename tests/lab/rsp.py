@@ -399,13 +399,13 @@ class Gdb:
         self.link.sock.sendall(b"\x03")
         return self.wait(timeout)
 
-    def run_to(self, address: int, timeout: float | None = None) -> Stop:
-        """Continue to a software breakpoint of our own."""
-        self.insert(address)
+    def run_to(self, address: int, timeout: float | None = None, kind: int = 0) -> Stop:
+        """Continue to a breakpoint of our own, a software one by default."""
+        self.insert(address, kind)
         try:
             return self.cont(timeout)
         finally:
-            self.remove(address)
+            self.remove(address, kind)
 
     def threads(self) -> list[str]:
         names: list[str] = []
