@@ -165,9 +165,9 @@ static int put_in(BreakpointSet *set, Breakpoint *bp)
 }
 
 /*
- * Is the trap there, or what a store of fewer bytes has left of it?  If the guest
- * has written a whole instruction over it, single bytes of that may still look
- * like the trap's.  Two that are side by side are taken for the trap.
+ * Is the trap there, or what a store of fewer bytes has left of it?  If the
+ * guest has written a whole instruction over it, single bytes of that may still
+ * look like the trap's.  Two that are side by side are taken for the trap.
  */
 static bool is_there(const BreakpointSet *set, const Breakpoint *bp,
                      const uint8_t *bytes)

@@ -197,6 +197,7 @@ in_32:
         mov     %eax, %ds
         mov     %eax, %es
         mov     %eax, %ss
+        mov     $TRAMPOLINE, %esp               # for the calls below; grows down
         mov     $0x1b, %ecx                     # APIC base: is this the first?
         rdmsr
         mov     %eax, %ebp
