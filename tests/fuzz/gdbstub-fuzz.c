@@ -730,8 +730,15 @@ int vm_stop(RunState why)
     /* Another vCPU's is a request to the main loop, which is idle here */
     current_cpu = NULL;
     if (runstate_is_running()) {
+        CPUState *cpu;
+
         state = why;
         pause_all_vcpus();
+        CPU_FOREACH(cpu) {
+            /* As do_vm_stop() has it */
+            cpu->debug_held &= why == RUN_STATE_SAVE_VM ||
+                               why == RUN_STATE_RESTORE_VM;
+        }
         if (vm_changed) {
             vm_changed(vm_changed_opaque, false, why);
         }

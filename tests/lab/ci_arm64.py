@@ -202,6 +202,10 @@ def held_back(bench: Bench) -> None:
         gdb.interrupt()
         check("interrupts taken in a range", target.number(gdb, target.ticks), before)
         goes_on(gdb)
+        # Out of the handler, where ^C may have found it: clock() puts it elsewhere
+        if gdb.read(["cpsr"])["cpsr"] & 0x80:
+            gdb.run_to(target.from_timer_eret)
+            gdb.step()
         passed = clock(gdb, target) - target.number(gdb, target.began)
         ticks, wanted = (target.number(gdb, target.ticks),
                          passed // target.number(gdb, target.period))
@@ -210,11 +214,7 @@ def held_back(bench: Bench) -> None:
         check("interrupts without a tick", target.number(gdb, target.spurious), 0)
         bench.notes.append(f"arm64: {steps} steps with a timer of 100 us: {ticks} ticks of "
                            f"{wanted}, {before} of them before")
-        # Where it has to be run to see DAIF, or is not allowed to.  Out of the handler
-        # first, where ^C may have found it
-        if gdb.read(["cpsr"])["cpsr"] & 0x80:
-            gdb.run_to(target.from_timer_eret)
-            gdb.step()
+        # Where it has to be run to see DAIF, or is not allowed to
         pstate = gdb.read(["cpsr"])["cpsr"]
         ticks = target.number(gdb, target.ticks)
         place(gdb, target.pending)
