@@ -1023,6 +1023,11 @@ int kvmppc_breakpoint_insert(CPUState *cs, vaddr addr)
     uint64_t phys;
     int ret;
 
+    /* A vCPU that comes there by another address is stepped over the trap */
+    ret = activate();
+    if (ret) {
+        return ret;
+    }
     if (!find_place(POWERPC_CPU(cs), addr, &phys)) {
         return -EFAULT;
     }
