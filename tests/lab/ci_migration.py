@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import ci_interrupts
 from bench import TRAP, Bench, Test, check, low_memory, pc_of
@@ -142,61 +142,53 @@ def step_until_migrated(gdb: Gdb, call: int) -> Stop:
         gdb.write("pc", call)
 
 
+def migrate_from_call(bench: Bench, delay: float, step: Callable[[Gdb, int], Stop]) -> Stop:
+    """Migrate `delay` seconds after the steps of the call begin; the stop that `step`
+    has got.  The destination is at the call or behind it, and steps are exact there."""
+    with source(bench, "cede") as (guest, gdb, image):
+        call, begin = image.symbols["call"], image.symbols["begin"]
+        while pc_of(gdb) != call:
+            gdb.step()
+        assert guest.lab.shell is not None
+        # The command is on its way when the first step begins
+        guest.lab.shell.check(f"(usleep {round((0.2 + delay) * 1e6)}; "
+                              f"echo 'migrate file:{STATE}'; sleep 1) | "
+                              f"nc 127.0.0.1 {MONITOR} >/dev/null 2>&1 &")
+        time.sleep(0.2)
+        stop = step(gdb, call)
+        wait_migrated(guest)
+        with destination(bench, "cede") as moved:
+            check_clean(moved)
+            if pc_of(moved) not in (call, call + 4):
+                raise AssertionError(f"pc is {pc_of(moved):#x} after {stop.raw}")
+            moved.write("pc", begin)
+            for n in range(1, 3):
+                moved.step()
+                check("pc of a step", pc_of(moved), begin + 4 * n)
+    return stop
+
+
 def migrate_in_step(bench: Bench) -> None:
     """clause 7: within a step: H_CEDE, which waits, at several moments of it"""
     within, wanted = 0, 4 if bench.options.full else 2
     for turn in range(3 * wanted):
         if within == wanted:
             break
-        with source(bench, "cede") as (guest, gdb, image):
-            while pc_of(gdb) != image.symbols["call"]:
-                gdb.step()
-            assert guest.lab.shell is not None
-            # The command is on its way when the first step begins
-            guest.lab.shell.check(f"(usleep {200_000 + turn * 30_000}; "
-                                  f"echo 'migrate file:{STATE}'; sleep 1) | "
-                                  f"nc 127.0.0.1 {MONITOR} >/dev/null 2>&1 &")
-            time.sleep(0.2)
-            stop = step_until_migrated(gdb, image.symbols["call"])
-            within += stop.signal == XCPU
-            wait_migrated(guest)
-            with destination(bench, "cede") as moved:
-                check_clean(moved)
-                if pc_of(moved) not in (image.symbols["call"], image.symbols["call"] + 4):
-                    raise AssertionError(f"pc is {pc_of(moved):#x} after {stop.raw}")
-                moved.write("pc", image.symbols["begin"])
-                for n in range(1, 3):
-                    moved.step()
-                    check("pc of a step", pc_of(moved), image.symbols["begin"] + 4 * n)
+        stop = migrate_from_call(bench, turn * 0.03, step_until_migrated)
+        within += stop.signal == XCPU
     bench.notes.append(f"migrated within a step: {within} times")
     check("migrated within a step: times", within, wanted)
 
 
+def step_once(gdb: Gdb, call: int) -> Stop:
+    gdb.resume("vCont;s:p1.1")
+    return gdb.wait(20)
+
+
 def migrate_about_a_step(bench: Bench) -> None:
     """clause 7: about the time of a step of H_CEDE, which waits, or within it"""
-    within = 0
-    for delay in (0.0, 0.03, 0.06, 0.1) if bench.options.full else (0.0, 0.05):
-        with source(bench, "cede") as (guest, gdb, image):
-            while pc_of(gdb) != image.symbols["call"]:
-                gdb.step()
-            assert guest.lab.shell is not None
-            # The command is on its way when the step begins
-            guest.lab.shell.check(f"(usleep {int((0.2 + delay) * 1e6)}; "
-                                  f"echo 'migrate file:{STATE}'; sleep 1) | "
-                                  f"nc 127.0.0.1 {MONITOR} >/dev/null 2>&1 &")
-            time.sleep(0.2)
-            gdb.resume("vCont;s:p1.1")
-            stop = gdb.wait(20)
-            within += stop.signal != 5
-            wait_migrated(guest)
-            with destination(bench, "cede") as moved:
-                check_clean(moved)
-                if pc_of(moved) not in (image.symbols["call"], image.symbols["call"] + 4):
-                    raise AssertionError(f"pc is {pc_of(moved):#x} after {stop.raw}")
-                moved.write("pc", image.symbols["begin"])
-                for n in range(1, 3):
-                    moved.step()
-                    check("pc of a step", pc_of(moved), image.symbols["begin"] + 4 * n)
+    delays = (0.0, 0.03, 0.06, 0.1) if bench.options.full else (0.0, 0.05)
+    within = sum(migrate_from_call(bench, delay, step_once).signal != 5 for delay in delays)
     bench.notes.append(f"migrated about a step: {within} times within it")
 
 

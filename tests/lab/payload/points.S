@@ -57,17 +57,15 @@ never:                                  # unless the debugger sets `unused`
         std     r9, visits - counters(r31)
         b       loop
 
+.macro count what
+        ld      r22, \what - counters(r26)
+        addi    r22, r22, 1
+        std     r22, \what - counters(r26)
+.endm
+
         .section .low, "ax"
 low_begin:
-        .irp at, 0x100,0x200,0x300,0x380,0x400,0x480,0x500,0x600,0x700,0x800,0x900
-        vector  \at
-        .endr
-        .irp at, 0x980,0xa00,0xc00,0xd00,0xe00,0xe20,0xe40,0xe60,0xe80,0xea0
-        vector  \at
-        .endr
-        .irp at, 0xf00,0xf20,0xf40,0xf60,0xf80
-        vector  \at
-        .endr
+        all_vectors
 
         .org    low_begin + 0xf00
 common:                                         # at 0x1000
@@ -83,9 +81,7 @@ common:                                         # at 0x1000
         cmpwi   r3, 0x300
         beq     fault
 strange:
-        ld      r22, stranges - counters(r26)
-        addi    r22, r22, 1
-        std     r22, stranges - counters(r26)
+        count   stranges
         std     r3, stranger - counters(r26)
         std     r20, stranger + 8 - counters(r26)
         std     r21, stranger + 16 - counters(r26)
@@ -100,17 +96,13 @@ trace:
         addr    r22, own_trace
         cmpd    r20, r22
         bne     strange
-        ld      r22, traces - counters(r26)
-        addi    r22, r22, 1
-        std     r22, traces - counters(r26)
+        count   traces
         b       out
 fault:
         addr    r22, own_fault
         cmpd    r20, r22
         bne     strange
-        ld      r22, faults - counters(r26)
-        addi    r22, r22, 1
-        std     r22, faults - counters(r26)
+        count   faults
         addi    r20, r20, 4
 out:
         mtsrr0  r20
