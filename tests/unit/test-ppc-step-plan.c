@@ -277,6 +277,20 @@ static void test_undone_behind(void)
     }
 }
 
+/* From problem state at 0x100000: the kernel finds what the processor has saved */
+static void assert_system_call(PPCStepPlan *p)
+{
+    PPCStepRegs at = regs_at(0xc000000000004c00, SF | IR | DR, 3);
+
+    at.srr0 = 0x100004;
+    at.srr1 = SF | IR | DR | PR | EE;
+    finish(p, 3, &at);
+    g_assert_cmphex(at.pc, ==, 0xc000000000004c00);
+    g_assert_cmphex(at.msr, ==, SF | IR | DR);
+    g_assert_cmphex(at.srr0, ==, 0x100004);
+    g_assert_cmphex(at.srr1, ==, SF | IR | DR | PR | EE);
+}
+
 /* sc 0, sc 1 and scv (Book III, 4.3.1) */
 static void test_system_calls(void)
 {
@@ -288,13 +302,7 @@ static void test_system_calls(void)
     g_assert_false(p.trace);
     g_assert_true(traps_at(&p, 3, 0xc000000000004c00));
     g_assert_false(traps_at(&p, 3, 0x100004));
-    at = regs_at(0xc000000000004c00, SF | IR | DR, 3);
-    at.srr0 = 0x100004;
-    at.srr1 = SF | IR | DR | PR | EE;
-    finish(&p, 3, &at);
-    g_assert_cmphex(at.srr1, ==, SF | IR | DR | PR | EE);
-    g_assert_cmphex(at.msr, ==, SF | IR | DR);
-    g_assert_cmphex(at.srr0, ==, 0x100004);
+    assert_system_call(&p);
 
     p = plan_for(SCV3, &r, true);
     g_assert_true(traps_at(&p, 3, 0xc000000000003060));
@@ -338,12 +346,7 @@ static void test_system_calls(void)
     p = plan_for(SC1, &r, true);
     g_assert_true(p.run);
     g_assert_true(traps_at(&p, 3, 0xc000000000004c00));
-    at = regs_at(0xc000000000004c00, SF | IR | DR, 3);
-    at.srr0 = 0x100004;
-    at.srr1 = SF | IR | DR | PR | EE;
-    finish(&p, 3, &at);
-    g_assert_cmphex(at.srr1, ==, SF | IR | DR | PR | EE);
-    g_assert_cmphex(at.pc, ==, 0xc000000000004c00);
+    assert_system_call(&p);
     r = regs_at(0x100000, SF | EE, 0);
 
     /* H_CEDE turns EE on, and waits for the interrupt that NOIRQ holds back */
