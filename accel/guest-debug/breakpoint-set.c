@@ -317,15 +317,12 @@ unsigned breakpoint_set_pending(const BreakpointSet *set)
     return n;
 }
 
-/* The breakpoint that has its trap where the byte at @addr is, or NULL */
-static Breakpoint *trap_over(const BreakpointSet *set, uint64_t addr,
-                             size_t *off)
+/* The breakpoint whose trap is in memory at @addr, or NULL */
+static Breakpoint *trap_at(const BreakpointSet *set, uint64_t addr)
 {
     uint8_t bytes[BREAKPOINT_TRAP_MAX];
-    Breakpoint *bp;
+    Breakpoint *bp = find(set, addr);
 
-    *off = addr % set->len;
-    bp = find(set, addr - *off);
     if (!bp || !bp->in_memory) {
         return NULL;
     }
@@ -338,14 +335,19 @@ void breakpoint_set_restore(const BreakpointSet *set, uint64_t addr,
                             void *buf, size_t len)
 {
     uint8_t *bytes = buf;
-    size_t off;
 
-    for (size_t i = 0; i < len; i++) {
-        Breakpoint *bp = trap_over(set, addr + i, &off);
+    while (len) {
+        size_t off = addr % set->len, part = MIN(set->len - off, len);
+        Breakpoint *bp = trap_at(set, addr - off);
 
-        if (bp && bytes[i] == set->trap[off]) {
-            bytes[i] = bp->saved[off];
+        for (size_t i = 0; bp && i < part; i++) {
+            if (bytes[i] == set->trap[off + i]) {
+                bytes[i] = bp->saved[off + i];
+            }
         }
+        addr += part;
+        bytes += part;
+        len -= part;
     }
 }
 
@@ -353,14 +355,17 @@ void breakpoint_set_store(BreakpointSet *set, uint64_t addr, void *buf,
                           size_t len)
 {
     uint8_t *bytes = buf;
-    size_t off;
 
-    for (size_t i = 0; i < len; i++) {
-        Breakpoint *bp = trap_over(set, addr + i, &off);
+    while (len) {
+        size_t off = addr % set->len, part = MIN(set->len - off, len);
+        Breakpoint *bp = trap_at(set, addr - off);
 
         if (bp) {
-            bp->saved[off] = bytes[i];
-            bytes[i] = set->trap[off];
+            memcpy(bp->saved + off, bytes, part);
+            memcpy(bytes, set->trap + off, part);
         }
+        addr += part;
+        bytes += part;
+        len -= part;
     }
 }

@@ -14,6 +14,28 @@
  * here, by PSTATE.I and PSTATE.F, which the guest must not see.  Instructions
  * that would show or change them are done in registers instead of run.
  *
+ * Whose a vCPU's registers are; while the machine is stopped, all are the
+ * guest's:
+ *
+ *              vCPU runs,
+ *              not stepped   during a step
+ *
+ * PSTATE.SS    guest         KVM: set at the entry.  The guest's is put back
+ *                            behind the step, in SPSR_EL1 if the instruction
+ *                            has raised an exception
+ * PSTATE.I, F  guest         step: set, with NOIRQ.  Put back likewise
+ * MDSCR_EL1    guest (1)     KVM: SS set
+ * DBGBVR, BCR  guest (2)     debugger, if it has any, and step: the ends of a
+ *                            sequence, or of a step that the kernel would lose;
+ *                            otherwise guest
+ * DBGWVR, WCR  guest (2)     as not stepped
+ *
+ * An exception return takes PSTATE from SPSR_EL1: nothing is put back then.
+ *
+ * (1) QEMU never writes it.  While KVM_GUESTDBG_ENABLE is set (the debugger has
+ *     a breakpoint or watchpoint anywhere) KVM enters the guest with SS clear.
+ * (2) Debugger, while it has hardware breakpoints or watchpoints.
+ *
  * All functions are for the vCPU's own thread unless they say otherwise.
  */
 

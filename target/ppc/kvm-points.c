@@ -15,10 +15,10 @@
 #include "system/memory.h"
 #include "cpu.h"
 #include "cpu-models.h"
-#include "internal.h"
 #include "kvm_ppc.h"
+#include "kvm-breakpoints.h"
 #include "kvm-points.h"
-#include "step-plan.h"
+#include "kvm-regs.h"
 
 enum { CIABR, DAWR0, DAWR1, NR_REGS };
 
@@ -74,7 +74,6 @@ typedef struct Vector {
 static Vector vectors[4];
 static unsigned nr_vectors;
 static bool guessed;            /* that one is not mapped yet */
-static BreakpointSet *traps;
 
 /* CIABR[62:63], Book III 10.3: in problem or in privileged state */
 #define CIABR_PRIV_MASK    3
@@ -365,12 +364,9 @@ static uint32_t read_word(uint64_t addr)
 
 static bool find_vector(CPUState *cs, vaddr pc, hwaddr *addr)
 {
-    /* Privileged, relocated or not, as mmu-books.h has it */
-    int mmu_idx = pc >= PPC_STEP_AIL_BASE ? 1 : 3;
-    int psize, prot;
+    KvmPpcXlateMode mode = { .relocated = pc >= PPC_STEP_AIL_BASE };
 
-    return ppc_xlate(POWERPC_CPU(cs), pc, MMU_INST_FETCH, addr, &psize, &prot,
-                     mmu_idx, false);
+    return kvmppc_xlate(POWERPC_CPU(cs), pc, MMU_INST_FETCH, mode, addr);
 }
 
 static void look_up(CPUState *cs, vaddr pc)
@@ -408,18 +404,20 @@ static void look_vectors_up(CPUState *cs)
 static void place_traps(void)
 {
     for (unsigned i = 0; i < nr_vectors; i++) {
-        breakpoint_set_add(traps, vectors[i].addr, BREAKPOINT_OWNER_STEP);
+        breakpoint_set_add(kvmppc_breakpoints, vectors[i].addr,
+                           BREAKPOINT_OWNER_STEP);
     }
-    breakpoint_set_apply(traps);
+    breakpoint_set_apply(kvmppc_breakpoints);
 }
 
 static void remove_traps(void)
 {
     for (unsigned i = 0; i < nr_vectors; i++) {
-        breakpoint_set_recheck(traps, vectors[i].addr);
-        breakpoint_set_del(traps, vectors[i].addr, BREAKPOINT_OWNER_STEP);
+        breakpoint_set_recheck(kvmppc_breakpoints, vectors[i].addr);
+        breakpoint_set_del(kvmppc_breakpoints, vectors[i].addr,
+                           BREAKPOINT_OWNER_STEP);
     }
-    breakpoint_set_apply(traps);
+    breakpoint_set_apply(kvmppc_breakpoints);
 }
 
 static void move_traps(CPUState *cs)
@@ -510,18 +508,13 @@ static void take_back(void)
     qatomic_set(&state, POINTS_TAKEN_BACK);
 }
 
-void kvmppc_points_init(BreakpointSet *set)
-{
-    traps = set;
-}
-
 /* The guest may have written over traps, or mapped a vector meanwhile */
 static void keep_traps(CPUState *cs)
 {
     hwaddr addr;
 
     for (unsigned i = 0; i < nr_vectors; i++) {
-        breakpoint_set_recheck(traps, vectors[i].addr);
+        breakpoint_set_recheck(kvmppc_breakpoints, vectors[i].addr);
     }
     if (guessed) {
         cpu_synchronize_mmu(cs);
@@ -593,7 +586,7 @@ void kvmppc_points_moved(void)
     }
 }
 
-bool kvmppc_points_trap_at(uint64_t pc)
+static bool has_trap_at(uint64_t pc)
 {
     for (unsigned i = 0; state == POINTS_LENT && i < nr_vectors; i++) {
         if (vectors[i].pc == pc) {
@@ -677,12 +670,83 @@ static KvmPpcMatch match_dawr(CPUState *cs, uint64_t ea, unsigned size)
     return match;
 }
 
-KvmPpcMatch kvmppc_points_match(CPUState *cs, uint32_t vector, uint64_t srr1,
-                                uint64_t ea, unsigned size)
+static KvmPpcMatch match(CPUState *cs, uint32_t vector, uint64_t srr1,
+                         uint64_t ea, unsigned size)
 {
     if (vector == 0x300) {
         return match_dawr(cs, ea, size);
     }
     return points[CIABR].used && srr1 & SRR1_CIABR_MATCH ? KVMPPC_MATCH_HIT :
                                                            KVMPPC_MATCH_NONE;
+}
+
+/*
+ * @regs are those at a vector; afterwards, if a register matched, those at the
+ * instruction.
+ */
+static KvmPpcMatch undo_match(CPUState *cs, PPCStepRegs *regs)
+{
+    PPCStepRegs at = *regs;
+    PPCStepInsn insn = {};
+    uint32_t words[2] = {};
+    KvmPpcMatch found;
+    uint64_t ea = 0;
+
+    at.pc = regs->srr0;
+    at.msr = regs->srr1 & ~PPC_STEP_SRR1_INFO;
+    if (kvmppc_fetch(POWERPC_CPU(cs), &at, words, 2)) {
+        ppc_step_decode(words[0], words[1], &insn);
+    }
+    if (insn.mem) {
+        ea = ppc_step_mem_ea(&insn, at.pc, at.gpr, at.msr & PPC_STEP_MSR_SF);
+    }
+    found = match(cs, regs->pc & 0xfff, regs->srr1, ea,
+                  insn.mem ? insn.mem_size : 0);
+    if (found != KVMPPC_MATCH_NONE) {
+        *regs = at;
+    }
+    return found;
+}
+
+KvmPpcMatch kvmppc_points_undo(CPUState *cs)
+{
+    PPCStepRegs regs;
+    KvmPpcMatch found;
+
+    if (!kvmppc_points_any() || kvmppc_step_regs_get(cs, &regs) ||
+        !has_trap_at(regs.pc)) {
+        return KVMPPC_MATCH_NONE;
+    }
+    found = undo_match(cs, &regs);
+    return found == KVMPPC_MATCH_NONE ||
+           kvmppc_step_regs_put(cs, &regs, true) ? KVMPPC_MATCH_NONE : found;
+}
+
+void kvmppc_points_undo_stepped(CPUState *cs, const PPCStepRegs *before)
+{
+    PPCStepRegs regs;
+
+    if (kvmppc_points_any() && !kvmppc_step_regs_get(cs, &regs) &&
+        has_trap_at(regs.pc) && undo_match(cs, &regs) == KVMPPC_MATCH_HIT) {
+        regs.srr0 = before->srr0;
+        regs.srr1 = before->srr1;
+        kvmppc_step_regs_put(cs, &regs, false);
+    }
+}
+
+void kvmppc_points_leave(CPUState *cs, const PPCStepRegs *before)
+{
+    CPUWatchpoint *reported = cs->watchpoint_hit;
+
+    if (!kvmppc_points_any()) {
+        return;
+    }
+    kvmppc_regs_read_mmu(cs);
+    if (before) {
+        kvmppc_points_undo_stepped(cs, before);
+    } else {
+        kvmppc_points_undo(cs);
+    }
+    /* It is met again, or this is not the stop that it makes */
+    cs->watchpoint_hit = reported;
 }

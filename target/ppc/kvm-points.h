@@ -7,7 +7,8 @@
 #ifndef TARGET_PPC_KVM_POINTS_H
 #define TARGET_PPC_KVM_POINTS_H
 
-#include "accel/breakpoint-set.h"
+#include "cpu.h"
+#include "step-plan.h"
 
 /*
  * KVM HV has no KVM_GUESTDBG_USE_HW_BP.  It lets the guest have CIABR and DAWR
@@ -32,12 +33,6 @@
  */
 
 /**
- * kvmppc_points_init() - before all others
- * @set: has the traps at the vectors
- */
-void kvmppc_points_init(BreakpointSet *set);
-
-/**
  * kvmppc_point_insert() - set a point
  * @type: GDB_BREAKPOINT_HW or GDB_WATCHPOINT_*
  *
@@ -58,7 +53,7 @@ int kvmppc_point_remove(vaddr addr, vaddr len, int type);
  * kvmppc_points_remove_all() - take back all points, and what was lent for them
  *
  * While the virtual machine runs as well.  A vCPU may have met a point and not
- * run into its trap yet: kvmppc_points_match() is to be asked before.
+ * run into its trap yet: kvmppc_points_leave() comes before.
  */
 void kvmppc_points_remove_all(void);
 
@@ -91,12 +86,6 @@ void kvmppc_points_check(CPUState *cs);
 void kvmppc_points_moved(void);
 
 /**
- * kvmppc_points_trap_at() - is there a trap for points?
- * @pc: its effective address
- */
-bool kvmppc_points_trap_at(uint64_t pc);
-
-/**
  * kvmppc_points_suspend() - keep the points of a vCPU from matching
  *
  * In its thread.  Does nothing unless they are lent now.
@@ -116,13 +105,26 @@ typedef enum KvmPpcMatch {
 } KvmPpcMatch;
 
 /**
- * kvmppc_points_match() - the vCPU is at one of the vectors: why?
- * @vector: 0x300 or 0xd00
- * @srr1: its SRR1
- * @ea: where the instruction accesses storage
- * @size: how many bytes, 0 if that is not known
+ * kvmppc_points_undo() - the vCPU has met a trap: is it a point's?
+ *
+ * If a register matched, the registers are those at the instruction again.  In
+ * the vCPU's thread.
  */
-KvmPpcMatch kvmppc_points_match(CPUState *cs, uint32_t vector, uint64_t srr1,
-                                uint64_t ea, unsigned size);
+KvmPpcMatch kvmppc_points_undo(CPUState *cs);
+
+/**
+ * kvmppc_points_undo_stepped() - as above, where a step has ended
+ * @before: the registers before the step
+ */
+void kvmppc_points_undo_stepped(CPUState *cs, const PPCStepRegs *before);
+
+/**
+ * kvmppc_points_leave() - the points are about to be taken back
+ * @before: as above if a step has ended there, otherwise NULL
+ *
+ * A vCPU that has met one, and not run into the trap yet, would take an
+ * interrupt that is not the guest's.  In its thread.
+ */
+void kvmppc_points_leave(CPUState *cs, const PPCStepRegs *before);
 
 #endif /* TARGET_PPC_KVM_POINTS_H */

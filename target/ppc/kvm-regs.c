@@ -166,6 +166,107 @@ void kvmppc_regs_read_mmu(CPUState *cs)
     }
 }
 
+/*
+ * Those of a step.  If QEMU's copy is the valid one it is used, and KVM gets it
+ * on the next entry anyway; otherwise one ioctl has all that a step needs.
+ */
+
+static void step_regs_from_env(CPUPPCState *env, PPCStepRegs *regs)
+{
+    for (int i = 0; i < 32; i++) {
+        regs->gpr[i] = env->gpr[i];
+    }
+    regs->pc = env->nip;
+    regs->msr = env->msr;
+    regs->srr0 = env->spr[SPR_SRR0];
+    regs->srr1 = env->spr[SPR_SRR1];
+    regs->lr = env->lr;
+    regs->ctr = env->ctr;
+    regs->cr = ppc_get_cr(env);
+    regs->tar = env->spr[SPR_TAR];
+}
+
+static int step_regs_from_kvm(CPUState *cs, PPCStepRegs *regs)
+{
+    const struct kvm_regs *kvm;
+    int ret = kvmppc_regs_read(cs, &kvm);
+
+    if (ret < 0) {
+        return ret;
+    }
+    memcpy(regs->gpr, kvm->gpr, sizeof(regs->gpr));
+    regs->pc = kvm->pc;
+    regs->msr = kvm->msr;
+    regs->srr0 = kvm->srr0;
+    regs->srr1 = kvm->srr1;
+    regs->lr = kvm->lr;
+    regs->ctr = kvm->ctr;
+    regs->cr = kvm->cr;
+    return 0;
+}
+
+uint8_t kvmppc_regs_ail(CPUState *cs)
+{
+    return (cpu_env(cs)->spr[SPR_LPCR] & LPCR_AIL) >> LPCR_AIL_SHIFT;
+}
+
+int kvmppc_step_regs_get(CPUState *cs, PPCStepRegs *regs)
+{
+    CPUPPCState *env = cpu_env(cs);
+    int ret = 0;
+
+    memset(regs, 0, sizeof(*regs));
+    if (cs->vcpu_dirty) {
+        step_regs_from_env(env, regs);
+    } else {
+        ret = step_regs_from_kvm(cs, regs);
+    }
+    regs->lpcr_ail = kvmppc_regs_ail(cs);
+    regs->lpcr_ile = env->spr[SPR_LPCR] & LPCR_ILE;
+    regs->msr_mask = env->msr_mask;
+    regs->isa300 = env->insns_flags2 & PPC2_ISA300;
+    return ret;
+}
+
+static void step_regs_to_env(CPUPPCState *env, const PPCStepRegs *regs)
+{
+    for (int i = 0; i < 32; i++) {
+        env->gpr[i] = regs->gpr[i];
+    }
+    env->nip = regs->pc;
+    env->msr = regs->msr;
+    hreg_compute_hflags(env);
+    env->spr[SPR_SRR0] = regs->srr0;
+    env->spr[SPR_SRR1] = regs->srr1;
+    env->lr = regs->lr;
+    env->ctr = regs->ctr;
+}
+
+int kvmppc_step_regs_put(CPUState *cs, const PPCStepRegs *regs, bool now)
+{
+    const struct kvm_regs *old;
+    struct kvm_regs kvm;
+    int ret;
+
+    if (cs->vcpu_dirty) {
+        step_regs_to_env(cpu_env(cs), regs);
+        return 0;
+    }
+    ret = kvmppc_regs_read(cs, &old);
+    if (ret) {
+        return ret;
+    }
+    kvm = *old;
+    memcpy(kvm.gpr, regs->gpr, sizeof(regs->gpr));
+    kvm.pc = regs->pc;
+    kvm.msr = regs->msr;
+    kvm.srr0 = regs->srr0;
+    kvm.srr1 = regs->srr1;
+    kvm.lr = regs->lr;
+    kvm.ctr = regs->ctr;
+    return kvmppc_regs_write(cs, &kvm, now);
+}
+
 /* What gdb asks for, one by one */
 
 typedef enum SprSource {

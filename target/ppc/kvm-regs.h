@@ -8,6 +8,7 @@
 #define TARGET_PPC_KVM_REGS_H
 
 #include <linux/kvm.h>
+#include "step-plan.h"
 
 /*
  * cpu_synchronize_state() reads all registers, and has all written before the
@@ -56,6 +57,30 @@ int kvmppc_regs_write(CPUState *cs, const struct kvm_regs *regs, bool now);
  * In the vCPU's thread.
  */
 void kvmppc_regs_read_mmu(CPUState *cs);
+
+/**
+ * kvmppc_regs_ail() - LPCR[AIL]: where interrupts go
+ */
+uint8_t kvmppc_regs_ail(CPUState *cs);
+
+/**
+ * kvmppc_step_regs_get() - the registers that a step can depend on
+ * @regs: all are set but TAR, which KVM_GET_REGS does not have
+ *
+ * In the vCPU's thread, or while it does not run.
+ *
+ * Returns: 0 or a negative errno
+ */
+int kvmppc_step_regs_get(CPUState *cs, PPCStepRegs *regs);
+
+/**
+ * kvmppc_step_regs_put() - write them
+ * @regs: CR and TAR are left alone: no step changes them
+ * @now: find out now if it fails
+ *
+ * Returns: 0 or a negative errno, with nothing changed
+ */
+int kvmppc_step_regs_put(CPUState *cs, const PPCStepRegs *regs, bool now);
 
 /**
  * kvmppc_regs_pre_run() - the vCPU is about to run

@@ -9,6 +9,34 @@
 
 #include "cpu.h"
 
+/*
+ * Whose a vCPU's registers are.  What a step takes from the guest is kept in
+ * PPCStepPlan.before and in KvmPpcHeld.  It is given back at the trap that ends
+ * the step (StepOps.finish), or when the step is cut short (StepOps.undo): so
+ * while the machine is stopped all registers are the guest's.
+ *
+ *             vCPU runs,
+ *             not stepped   during a step
+ *
+ * MSR[SE,BE]  guest         step: SE set; or both clear, where the Trace vector
+ *                           has no trap
+ * MSR[EE]     guest         step: clear, with NOIRQ in privileged state
+ * SRR0, SRR1  guest (1)     step: written by the Trace interrupt, and by an
+ *                           interrupt that is undone
+ * DEC_EXPIRY  guest         step: far away, once a decrementer interrupt has
+ *                           been undone (problem state)
+ * CPPR        guest         step: 0, once an external interrupt has been undone
+ *                           (problem state)
+ * DPDES       guest         guest; a doorbell that has been undone is made
+ *                           pending again behind the step
+ * CIABR       debugger (2)  guest
+ * DAWR0, 1    debugger (2)  debugger (2)
+ *
+ * (1) A match of CIABR or DAWR loses them, for DAWR DAR and DSISR too.
+ * (2) If the debugger has a breakpoint or watchpoint in it, and the guest does
+ *     not use the register; otherwise guest.  See kvm-points.h.
+ */
+
 /**
  * KvmPpcStepExit: what a KVM_EXIT_DEBUG was about
  * @KVMPPC_STEP_EXIT_UNKNOWN: no trap of QEMU's is there
@@ -35,42 +63,9 @@ void kvmppc_step_init(CPUState *cs, uint32_t trap);
 void kvmppc_step_destroy(CPUState *cs);
 
 /**
- * kvmppc_breakpoint_insert() - put a user's breakpoint into memory
- * @addr: its address in the address space that @cs is in
- *
- * Returns: 0, -EFAULT if nothing is mapped there, or another negative errno if
- * the memory can't be written.
- */
-int kvmppc_breakpoint_insert(CPUState *cs, vaddr addr);
-
-/**
- * kvmppc_breakpoint_remove() - take a user's breakpoint out of memory
- *
- * Finds it by the address that it was inserted with, whatever address space
- * the vCPUs are in now.
- *
- * Returns: 0, or -ENOENT if there is none.
- */
-int kvmppc_breakpoint_remove(vaddr addr);
-
-/**
- * kvmppc_memory_rw_debug() - access memory for the debugger
- * @physical: @addr is a guest physical address, and not one in the address
- *     space that @cs is in
- *
- * As cpu_memory_rw_debug(), but a trap that is in memory is not seen, and what
- * is written over it goes underneath.
- *
- * Returns: 0, or -1 if something there is not mapped; what comes before that
- * has been read or written.
- */
-int kvmppc_memory_rw_debug(CPUState *cs, vaddr addr, void *buf, size_t len,
-                           bool is_write, bool physical);
-
-/**
  * kvmppc_step_want_traps() - have all vCPUs exit for traps
  *
- * For hardware points, which need them without a step.
+ * For breakpoints and hardware points, which need them without a step.
  *
  * Returns: 0 or a negative errno, reported
  */

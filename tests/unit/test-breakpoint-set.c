@@ -375,6 +375,23 @@ static void test_restore(Fixture *f, gconstpointer data)
     }
 }
 
+/* To find a trap in memory takes one read of it, however many bytes are asked */
+static void test_reads(Fixture *f, gconstpointer data)
+{
+    uint8_t copy[64];
+
+    ADD(0x600);
+    ADD(0x604);
+    ADD(0x610);
+    APPLY();
+    memcpy(copy, f->m->bytes + 0x5e0, sizeof(copy));
+    f->m->reads = 0;
+    breakpoint_set_restore(f->set, 0x5e0, copy, sizeof(copy));
+    g_assert_cmpuint(f->m->reads, ==, 3);
+    breakpoint_set_store(f->set, 0x5e0, copy, sizeof(copy));
+    g_assert_cmpuint(f->m->reads, ==, 6);
+}
+
 /*
  * What a debugger writes goes underneath, at any alignment and length: read
  * back at once, and there when the traps are out
@@ -490,6 +507,7 @@ int main(int argc, char **argv)
     TEST(overwritten_alike);
     TEST(recheck);
     TEST(restore);
+    TEST(reads);
     TEST(store);
     TEST(many);
     TEST(random);
