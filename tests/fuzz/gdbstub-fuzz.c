@@ -621,6 +621,13 @@ bool runstate_needs_reset(void)
     return state == RUN_STATE_INTERNAL_ERROR || state == RUN_STATE_SHUTDOWN;
 }
 
+int autostart;
+
+bool migration_block_activate(Error **errp)
+{
+    g_assert_not_reached();
+}
+
 /* Saving goes on by itself, and so does what a system call interrupts */
 static bool stopped_for_good(void)
 {

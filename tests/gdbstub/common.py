@@ -165,12 +165,13 @@ class Bench:
 
     @contextlib.contextmanager
     def guest(self, payload: str = payloads.ASSEMBLY, cpus: int = 1,
-              thread: str = "single", icount: str = "") -> Iterator[Guest]:
+              thread: str = "single", icount: str = "",
+              extra: Iterable[str] = ()) -> Iterator[Guest]:
         """A guest that has run nothing yet, without a client."""
         self.logs = []
         name = f"q{next(self._serial)}"
         qmp = self.options.work / f"{name}.qmp"
-        extra = ["-smp", str(cpus), "-qmp", f"unix:{qmp},server=on,wait=off"]
+        extra = ["-smp", str(cpus), "-qmp", f"unix:{qmp},server=on,wait=off", *extra]
         if icount:
             extra += ["-icount", icount]
         if self.options.pc_bios:

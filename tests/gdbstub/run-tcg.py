@@ -21,6 +21,7 @@ sys.path[:0] = [str(HERE)]
 from common import Bench                                        # noqa: E402
 import t_gdb                                                    # noqa: E402
 import t_memory                                                 # noqa: E402
+import t_migration                                              # noqa: E402
 import t_protocol                                               # noqa: E402
 import t_range                                                  # noqa: E402
 import t_state                                                  # noqa: E402
@@ -31,7 +32,7 @@ from bench import run_tests                                     # noqa: E402
 from lablib import Children, Watchdog                           # noqa: E402
 
 TESTS = [test for part in (t_range, t_state, t_stop, t_memory, t_protocol, t_gdb, t_user,
-                              t_unattended)
+                              t_unattended, t_migration)
          for test in part.TESTS]
 
 
