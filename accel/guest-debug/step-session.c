@@ -210,6 +210,18 @@ int step_session_cancel(StepSession *s)
     return 0;
 }
 
+void step_session_suspend(StepSession *s)
+{
+    if (s->phase == STEP_ARMED) {
+        disarm(s);
+    }
+}
+
+int step_session_resume(StepSession *s)
+{
+    return s->phase == STEP_ARMED && !s->armed ? arm(s) : 0;
+}
+
 int step_session_end(StepSession *s)
 {
     int ret = step_session_cancel(s);

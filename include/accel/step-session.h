@@ -178,6 +178,23 @@ bool step_session_traps_at(const StepSession *s, uint64_t pc);
 int step_session_cancel(StepSession *s);
 
 /**
+ * step_session_suspend() - take the traps of a step that can't be ended out
+ *
+ * The virtual machine has stopped, and cancelling has failed: no trap is to be
+ * in memory for whoever looks, or saves it.  The session stays armed.
+ */
+void step_session_suspend(StepSession *s);
+
+/**
+ * step_session_resume() - put back what step_session_suspend() has taken out
+ *
+ * Before the vCPU runs again, if cancelling still fails.
+ *
+ * Returns: 0 or a negative errno, with @s->plan.reason set
+ */
+int step_session_resume(StepSession *s);
+
+/**
  * step_session_end() - end a step where it stands
  *
  * As step_session_cancel(), but the session is done in either case, also when

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <linux/kvm.h>
 #include "qemu/timer.h"
+#include "migration/vmstate.h"
 #include "system/kvm.h"
 #include "cpu.h"
 #include "kvm_ppc.h"
@@ -176,3 +177,31 @@ int kvmppc_irq_release(CPUState *cs, KvmPpcHeld *held)
     }
     return ret;
 }
+
+bool kvmppc_irq_held(const KvmPpcHeld *held)
+{
+    return held->decrementer || held->doorbell || held->external;
+}
+
+static bool held_is_valid(void *opaque, int version_id)
+{
+    KvmPpcHeld *held = opaque;
+
+    return held->presenter < KVMPPC_PRESENTER_MAX;
+}
+
+const VMStateDescription vmstate_kvmppc_held = {
+    .name = "kvmppc_held",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_BOOL(decrementer, KvmPpcHeld),
+        VMSTATE_BOOL(doorbell, KvmPpcHeld),
+        VMSTATE_BOOL(external, KvmPpcHeld),
+        VMSTATE_UINT8(presenter, KvmPpcHeld),
+        VMSTATE_VALIDATE("presenter is known", held_is_valid),
+        VMSTATE_UINT8(priority, KvmPpcHeld),
+        VMSTATE_UINT64(dec_expiry, KvmPpcHeld),
+        VMSTATE_END_OF_LIST()
+    }
+};

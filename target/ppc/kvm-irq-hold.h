@@ -20,18 +20,23 @@
  *   by not making it pending again yet.
  */
 
+typedef enum KvmPpcPresenter {
+    KVMPPC_PRESENTER_QEMU,
+    KVMPPC_PRESENTER_ICP,
+    KVMPPC_PRESENTER_XIVE,
+    KVMPPC_PRESENTER_MAX
+} KvmPpcPresenter;
+
 /**
  * KvmPpcHeld: what is held back, all zero for nothing
+ *
+ * Migrated, since KVM may refuse to let it come.
  */
 typedef struct KvmPpcHeld {
     bool decrementer;
     bool doorbell;
     bool external;
-    enum {
-        KVMPPC_PRESENTER_QEMU,
-        KVMPPC_PRESENTER_ICP,
-        KVMPPC_PRESENTER_XIVE,
-    } presenter;
+    uint8_t presenter;          /* of the external one, a KvmPpcPresenter */
     uint8_t priority;
     uint64_t dec_expiry;        /* in the guest's time base */
 } KvmPpcHeld;
@@ -52,5 +57,12 @@ int kvmppc_irq_hold(CPUState *cs, KvmPpcHeld *held, uint32_t vector);
  * Returns: 0 or a negative errno; what could not be released is still held
  */
 int kvmppc_irq_release(CPUState *cs, KvmPpcHeld *held);
+
+/**
+ * kvmppc_irq_held() - is anything held back?
+ */
+bool kvmppc_irq_held(const KvmPpcHeld *held);
+
+extern const VMStateDescription vmstate_kvmppc_held;
 
 #endif /* TARGET_PPC_KVM_IRQ_HOLD_H */

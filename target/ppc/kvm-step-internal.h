@@ -17,7 +17,9 @@
  * PPCStep: the step of one vCPU
  * @session: how far the step is
  * @plan: what the step does
- * @held: interrupts that are held back during the step
+ * @held: interrupts that are held back during the step, or that KVM does not
+ *     let come behind it
+ * @held_told: the user knows of the latter
  * @overdue: ends a step that waits; see kvmppc_step_may_wait()
  * @follows_hcall: the instruction is behind a hypercall, and the vCPU may be
  *     waiting for an interrupt
@@ -34,6 +36,7 @@ typedef struct PPCStep {
     PowerPCCPU *cpu;
     PPCStepPlan plan;
     KvmPpcHeld held;
+    bool held_told;
     QEMUTimer *overdue;
     bool follows_hcall;
     bool over_queued;
@@ -72,6 +75,14 @@ extern const StepOps kvmppc_step_ops;
  * kvmppc_step_get_pc() - see StepOps.get_pc
  */
 int kvmppc_step_get_pc(void *vcpu, uint64_t *pc);
+
+/**
+ * kvmppc_step_release_held() - let the interrupts that are held back come
+ *
+ * In the vCPU's thread.  If KVM refuses, that is tried again behind the next
+ * step and when the virtual machine runs on, here or where it is migrated to.
+ */
+void kvmppc_step_release_held(PPCStep *step);
 
 /* kvm-step-over.c */
 

@@ -318,13 +318,27 @@ static int step_finish(void *vcpu, StepPlan *plan, uint64_t pc)
         end = ppc_step_plan_finish(&step->plan, regs.lpcr_ail, &regs, &undone);
     }
     trace_kvm_step_finish(cs->cpu_index, pc, regs.pc, regs.msr, undone);
+    ret = kvmppc_step_regs_put(CPU(step->cpu), &regs, false);
+    if (ret) {
+        return ret;
+    }
     if (end == PPC_STEP_END_DONE) {
-        ret = kvmppc_irq_release(cs, &step->held);
+        kvmppc_step_release_held(step);
     }
-    if (!ret) {
-        ret = kvmppc_step_regs_put(CPU(step->cpu), &regs, false);
+    return end == PPC_STEP_END_AGAIN;
+}
+
+void kvmppc_step_release_held(PPCStep *step)
+{
+    CPUState *cs = CPU(step->cpu);
+    int ret = kvmppc_irq_release(cs, &step->held);
+
+    if (ret && !step->held_told) {
+        error_report("can't let an interrupt of CPU %d come that a step has "
+                     "held back: %s; to be tried again", cs->cpu_index,
+                     strerror(-ret));
     }
-    return ret ? ret : end == PPC_STEP_END_AGAIN;
+    step->held_told = ret != 0;
 }
 
 static int step_undo(void *vcpu, StepPlan *plan)
@@ -333,15 +347,16 @@ static int step_undo(void *vcpu, StepPlan *plan)
     PPCStepRegs regs;
     int ret = kvmppc_step_regs_get(CPU(step->cpu), &regs);
 
-    if (!ret) {
-        ret = kvmppc_irq_release(CPU(step->cpu), &step->held);
-    }
     if (ret) {
         return ret;
     }
     ppc_step_plan_undo(&step->plan, &regs);
     trace_kvm_step_undo(CPU(step->cpu)->cpu_index, regs.pc);
-    return kvmppc_step_regs_put(CPU(step->cpu), &regs, false);
+    ret = kvmppc_step_regs_put(CPU(step->cpu), &regs, false);
+    if (!ret) {
+        kvmppc_step_release_held(step);
+    }
+    return ret;
 }
 
 int kvmppc_step_get_pc(void *vcpu, uint64_t *pc)

@@ -12,6 +12,7 @@
 #include "qemu/timer.h"
 #include "accel/step-session.h"
 #include "hw/core/boards.h"
+#include "migration/misc.h"
 #include "system/cpus.h"
 #include "system/kvm.h"
 #include "system/reset.h"
@@ -54,6 +55,7 @@ void kvmppc_step_init(CPUState *cs, uint32_t trap)
     }
     /* A vCPU that is plugged again is another one in the same place */
     step->cpu = POWERPC_CPU(cs);
+    step->cpu->kvm_held = &step->held;
     /* begin_alone() looks at it without the BQL */
     qatomic_store_release(&steps[cs->cpu_index], step);
 }
@@ -80,6 +82,7 @@ void kvmppc_step_destroy(CPUState *cs)
     step_session_abandon(&step->session);
     step_session_take(&step->session);
     memset(&step->held, 0, sizeof(step->held));
+    step->held_told = false;
     step->over_queued = false;
     step->over_match = false;
     step->alone = false;
@@ -135,6 +138,13 @@ static void do_begin(CPUState *cs, run_on_cpu_data data)
             kvmppc_step_over_queue(step);
         }
     }
+    if (*ret == 0 && runstate_check(RUN_STATE_FINISH_MIGRATE)) {
+        /* The last of memory has been sent, or will be: see before_last_sync */
+        step_session_cancel(&step->session);
+        step->alone = false;
+        step->session.plan.reason = "the virtual machine is being migrated";
+        *ret = -EAGAIN;
+    }
     if (step->session.phase == STEP_ARMED && kvmppc_step_may_wait(step)) {
         give_time(step);
     }
@@ -170,6 +180,9 @@ static void do_cancel(CPUState *cs, run_on_cpu_data data)
     StepSession *s = &kvmppc_get_step(cs)->session;
 
     kvmppc_step_report_unfinished(cs, step_session_cancel(s));
+    if (!runstate_is_running()) {
+        step_session_suspend(s);
+    }
 }
 
 static void do_set_points(CPUState *cs, run_on_cpu_data data)
@@ -205,6 +218,9 @@ static void do_end(CPUState *cs, run_on_cpu_data data)
     }
     kvmppc_step_report_unfinished(cs, step_session_end(s));
     step->overdue_end = s->phase == STEP_DONE;
+    if (!step->overdue_end) {
+        give_time(step);
+    }
 }
 
 static void step_overdue(void *opaque)
@@ -236,6 +252,7 @@ static void step_reset(void *opaque)
         step_session_abandon(&step->session);
         /* What interrupts were held is no business of later steps */
         memset(&step->held, 0, sizeof(step->held));
+        step->held_told = false;
     }
 }
 
@@ -243,6 +260,52 @@ static void step_reset(void *opaque)
 static bool stop_is_silent(RunState state)
 {
     return state == RUN_STATE_SAVE_VM || state == RUN_STATE_RESTORE_VM;
+}
+
+/* What KVM has refused when the virtual machine stopped */
+static void do_retry(CPUState *cs, run_on_cpu_data data)
+{
+    PPCStep *step = kvmppc_get_step(cs);
+    StepSession *s = &step->session;
+
+    if (s->phase == STEP_ARMED) {
+        step_session_cancel(s);
+        if (s->phase != STEP_ARMED) {
+            take(step);
+        } else if (step_session_resume(s)) {
+            report_refused(cs, s);
+        }
+    } else {
+        kvmppc_step_release_held(step);
+    }
+}
+
+static void stop_step(CPUState *cs, bool silent)
+{
+    PPCStep *step = kvmppc_get_step(cs);
+
+    run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
+    run_on_cpu(cs, do_leave_point, RUN_ON_CPU_NULL);
+    step_session_settle(&step->session);
+    if (!silent) {
+        take(step);
+        cs->singlestep_flags = 0;
+    }
+}
+
+static void start_step(CPUState *cs)
+{
+    PPCStep *step = kvmppc_get_step(cs);
+
+    if (step->session.phase == STEP_ARMED ? !step->session.armed :
+                                            kvmppc_irq_held(&step->held)) {
+        run_on_cpu(cs, do_retry, RUN_ON_CPU_NULL);
+    }
+    if (step->alone) {
+        kvmppc_step_over_queue(step);
+    } else if (cpu_single_stepping(cs) && step->session.phase == STEP_IDLE) {
+        begin(cs);
+    }
 }
 
 /*
@@ -257,23 +320,10 @@ static void step_vm_state(void *opaque, bool running, RunState state)
         kvmppc_points_run(true);
     }
     CPU_FOREACH(cs) {
-        PPCStep *step = kvmppc_get_step(cs);
-
         if (running) {
-            if (step->alone) {
-                kvmppc_step_over_queue(step);
-            } else if (cpu_single_stepping(cs) &&
-                       step->session.phase == STEP_IDLE) {
-                begin(cs);
-            }
-            continue;
-        }
-        run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
-        run_on_cpu(cs, do_leave_point, RUN_ON_CPU_NULL);
-        step_session_settle(&step->session);
-        if (!stop_is_silent(state)) {
-            take(step);
-            cs->singlestep_flags = 0;
+            start_step(cs);
+        } else {
+            stop_step(cs, stop_is_silent(state));
         }
     }
     if (!running) {
@@ -281,20 +331,69 @@ static void step_vm_state(void *opaque, bool running, RunState state)
     }
 }
 
+/*
+ * A virtual machine that is stopped already is migrated without a stop.  Steps
+ * may have been set up in it, for it to be resumed, when its memory is about
+ * to be sent.
+ */
+static int before_last_sync(NotifierWithReturn *n, void *data, Error **errp)
+{
+    PrecopyNotifyData *pnd = data;
+    CPUState *cs;
+
+    if (pnd->reason == PRECOPY_NOTIFY_BEFORE_BITMAP_SYNC &&
+        runstate_check(RUN_STATE_FINISH_MIGRATE)) {
+        CPU_FOREACH(cs) {
+            stop_step(cs, false);
+        }
+    }
+    return 0;
+}
+
+static void register_handlers(void)
+{
+    static NotifierWithReturn precopy = { .notify = before_last_sync };
+    static bool registered;
+
+    if (!registered) {
+        registered = true;
+        qemu_add_vm_change_state_handler(step_vm_state, NULL);
+        qemu_register_reset(step_reset, NULL);
+        precopy_add_notifier(&precopy);
+    }
+}
+
+bool kvmppc_step_pre_save(PowerPCCPU *cpu)
+{
+    CPUState *cs = CPU(cpu);
+    PPCStep *step = steps ? kvmppc_get_step(cs) : NULL;
+
+    if (!step || step->session.phase != STEP_ARMED) {
+        return true;
+    }
+    /* QEMU has the registers by now */
+    run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
+    if (step->session.phase == STEP_ARMED) {
+        return false;
+    }
+    take(step);
+    return true;
+}
+
+void kvmppc_step_held_loaded(void)
+{
+    register_handlers();
+}
+
 static int activate(void)
 {
-    static bool registered;
     CPUState *cs;
 
     if (active) {
         return 0;
     }
     active = true;
-    if (!registered) {
-        registered = true;
-        qemu_add_vm_change_state_handler(step_vm_state, NULL);
-        qemu_register_reset(step_reset, NULL);
-    }
+    register_handlers();
     CPU_FOREACH(cs) {
         int ret = kvm_update_guest_debug(cs, 0);
 
@@ -432,8 +531,7 @@ KvmPpcStepExit kvmppc_step_debug_exit(PowerPCCPU *cpu, vaddr pc)
                          "it: %s", cs->cpu_index,
                          step->session.plan.reason_addr,
                          step->session.plan.reason);
-            kvmppc_step_report_unfinished(cs, kvmppc_irq_release(cs,
-                                                                 &step->held));
+            kvmppc_step_release_held(step);
         }
         kvmppc_points_undo_stepped(cs, &step->plan.before);
     } else if (ret == STEP_TRAP_AGAIN) {

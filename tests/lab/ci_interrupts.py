@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import TRAP, Bench, Test, check
+from bench import TRAP, Bench, Test, check, pc_of
 from build import Image
 from lablib import L2_MACHINE, Lab, l2_program
 from rsp import Gdb
@@ -100,7 +100,8 @@ class Guest:
         self.at = image.symbols
         self.state = state
         self.wanted = wanted
-        gdb.run_to(self.at["begin"])
+        if pc_of(gdb) != self.at["begin"]:
+            gdb.run_to(self.at["begin"])
         gdb.write_memory(self.at["config"], struct.pack(
             ">5Q", period, state.msr, wanted, state.ail, xive))
         self.msr = gdb.read(["msr"])["msr"] | state.msr

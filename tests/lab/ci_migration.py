@@ -10,16 +10,19 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import ci_interrupts
 from bench import TRAP, Bench, Test, check, low_memory, pc_of
 from build import Image
-from lablib import L2, L2_MACHINE
+from lablib import L2, L2_MACHINE, l2_program
 from rsp import Gdb, RspError, Stop
 
+HERE = Path(__file__).resolve().parent
 STATE = "/tmp/migrated"
 MONITOR = 4444                  # L1's own port; not forwarded
 SE = 1 << 10
+DPDES = 0x10300000000000a9      # KVM_REG_PPC_DPDES
 XCPU = 24                       # the signal of a stop that migration makes
 
 
@@ -192,6 +195,67 @@ def migrate_about_a_step(bench: Bench) -> None:
     bench.notes.append(f"migrated about a step: {within} times within it")
 
 
+@contextlib.contextmanager
+def kvm_refuses(guest: L2, register: int) -> Iterator[None]:
+    """KVM does not write this register: see host/fail-ioctl.c."""
+    shell = guest.lab.shell
+    assert shell is not None
+    program = guest.lab.push(l2_program(HERE / "host" / "fail-ioctl.c", guest.lab.cache),
+                             executable=True)
+    pid = shell.check(f"{program} $(cat {guest.pid_file}) {register:x} >/tmp/refuses 2>&1 & "
+                      "echo $!").strip()
+    try:
+        shell.check("n=0; until grep -q ready /tmp/refuses; do n=$((n+1)); "
+                    "[ $n -lt 100 ] || exit 1; usleep 50000; done")
+        yield
+    finally:
+        shell.check(f"kill {pid}")
+
+
+@contextlib.contextmanager
+def refused_doorbell(bench: Bench, steps: int) -> Iterator[tuple[L2, ci_interrupts.Guest,
+                                                                 dict[str, object]]]:
+    """A doorbell is held back over steps in problem state, and KVM does not take it back."""
+    where: dict[str, object] = {"machine": f"{L2_MACHINE},{ci_interrupts.XICS}",
+                                "host_cpu": ci_interrupts.HOST_CPU}
+    clock = ci_interrupts.HostClock(bench.lab)
+    with source(bench, "irq", **where) as (guest, gdb, image):
+        irq = ci_interrupts.Guest(gdb, image, ci_interrupts.PROBLEM, ci_interrupts.SLOW,
+                                  ci_interrupts.DEC | ci_interrupts.DOORBELL, False, clock)
+        ci_interrupts.enter_round(irq)
+        counters = irq.counters()
+        check("doorbells that wait", counters["doorbells_sent"],
+              counters["doorbells_taken"] + 1)
+        with kvm_refuses(guest, DPDES):
+            for n in range(1, steps + 1):
+                gdb.step()
+                check(f"pc of step {n}", pc_of(gdb), irq.at["loop"] + 4 * (n % 5))
+            check("counters", irq.counters(), counters)
+        yield guest, irq, where
+
+
+def held_and_refused(bench: Bench) -> None:
+    """clause 3: KVM does not take back what was held: it comes when KVM takes it"""
+    with refused_doorbell(bench, 3) as (guest, irq, _):
+        irq.finish_round("behind the steps")
+        told = guest.log.read_text(errors="replace")
+        check(f"the user is told, once: {told}", told.count("interrupt of CPU 0"), 1)
+
+
+def migrate_held(bench: Bench) -> None:
+    """clauses 3, 7: what KVM does not take back goes along, and comes at the destination"""
+    with refused_doorbell(bench, 3) as (guest, irq, where):
+        counters = irq.counters()
+        monitor(guest, f"migrate file:{STATE}")
+        wait_migrated(guest)
+        with destination(bench, "irq", **where) as moved:
+            irq.gdb = moved
+            irq.spurious += 1           # KVM's ICP was set: migrated
+            check("pc", pc_of(moved), irq.at["loop"] + 4 * 3)
+            check("counters", irq.counters(), counters)
+            irq.finish_round("behind migration")
+
+
 def migrate_pending(bench: Bench) -> None:
     """clauses 3, 7: behind steps in problem state with interrupts held back: none is lost"""
     wanted = ci_interrupts.DEC | ci_interrupts.DOORBELL | ci_interrupts.EXTERNAL
@@ -255,7 +319,7 @@ def snapshot(bench: Bench) -> None:
 
 
 TESTS: list[Test] = [migrate_stopped, migrate_unpatched, migrate_running,
-                     migrate_about_a_step, snapshot]
+                     migrate_about_a_step, snapshot, held_and_refused, migrate_held]
 
 # Not in CI: a pending external interrupt of QEMU's own XICS is lost in migration by
 # unpatched QEMU as well.  Now and then QEMU ends in migrate_in_step ("invalid runstate

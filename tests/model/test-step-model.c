@@ -419,6 +419,57 @@ static void test_cancel(void)
     }
 }
 
+/*
+ * A step that can't be ended at a stop, before and after the vCPU has run: it
+ * leaves memory, and is ended later or goes on.
+ */
+static void check_suspended(const struct Case *c, bool ran, bool goes_on)
+{
+    const Mode mode = { .msr = SF_ME | PPC_STEP_MSR_EE };
+    g_autofree ModelCpu *cpu = g_new(ModelCpu, 1);
+    g_autofree ModelCpu *expected = g_new(ModelCpu, 1);
+
+    setup(cpu, c, &mode);
+    setup(expected, c, &mode);
+    g_assert_cmpint(step_session_begin(&cpu->session), ==, 0);
+    if (cpu->session.phase == STEP_ARMED) {
+        if (ran || goes_on) {
+            reference(expected, &cpu->plan);
+        }
+        if (ran) {
+            model_run(cpu, 8);
+        }
+        cpu->fail_at = cpu->calls + 1;
+        g_assert_cmpint(step_session_cancel(&cpu->session), <, 0);
+        step_session_suspend(&cpu->session);
+        g_assert_cmpint(cpu->session.phase, ==, STEP_ARMED);
+        if (ran || !goes_on) {
+            g_assert_cmpmem(cpu->mem, MODEL_MEM_SIZE, expected->mem,
+                            MODEL_MEM_SIZE);
+        }
+        cpu->fail_at = 0;
+        if (goes_on) {
+            g_assert_cmpint(step_session_resume(&cpu->session), ==, 0);
+            g_assert_true(run_out(cpu));
+        } else {
+            g_assert_cmpint(step_session_cancel(&cpu->session), ==, 0);
+        }
+        step_session_settle(&cpu->session);
+        assert_same(c->name, cpu, expected);
+    }
+    model_free(cpu);
+    model_free(expected);
+}
+
+static void test_suspended(void)
+{
+    for (unsigned c = 0; c < G_N_ELEMENTS(cases); c++) {
+        for (int how = 0; how < 4; how++) {
+            check_suspended(&cases[c], how & 1, how & 2);
+        }
+    }
+}
+
 static const Mode undone_mode = {
     .msr = SF_ME | RELOC | PPC_STEP_MSR_PR | PPC_STEP_MSR_EE,
     .base = MODEL_LINEAR, .noirq = true, .irq = true
@@ -906,6 +957,7 @@ int main(int argc, char **argv)
     g_test_add_func("/step-model/one-step", test_one_step);
     g_test_add_func("/step-model/every-call-fails", test_every_call_fails);
     g_test_add_func("/step-model/cancel", test_cancel);
+    g_test_add_func("/step-model/cancel/suspended", test_suspended);
     g_test_add_func("/step-model/cancel/undone", test_cancel_undone);
     g_test_add_func("/step-model/cancel/again", test_cancel_again);
     g_test_add_func("/step-model/again/emulated", test_again_emulated);
