@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 from common import (FIRST, LIMIT, Bench, Gdb, RspTimeout, Test, answers, check, goes_on,
-                    nothing_more, on, pc_of, place)
+                    nothing_more, on, pc_of, place, refused)
 from rsp import checksum
 
 
@@ -117,6 +117,13 @@ def nonsense(bench: Bench) -> None:
         check("g", gdb.read_g().hex(), before.hex())
         answers(gdb, f"vCont;s:{FIRST}")
         check("pc", on(gdb, FIRST, "pc"), [guest.ready + 4])
+        # Detached from, it has no vCPU that could be resumed
+        gdb._ok("D;1")
+        gdb.link.sock.sendall(b"\x03")
+        nothing_more(gdb)
+        check("state", guest.monitor.state(), "paused")
+        refused(gdb, ("vCont;c", "vCont;s", "c", "s"))
+        check("state", guest.monitor.state(), "paused")
 
 
 def truncated(bench: Bench) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from common import (FIRST, LIMIT, SECOND, Bench, Gdb, Guest, RspTimeout, Test,
                     answers, check, check_thread, goes_on, on, pc_of, place)
@@ -24,13 +25,13 @@ def counts(guest: Guest, gdb: Gdb) -> list[int]:
     return [guest.number(gdb, at) for at in (guest.counter, guest.second_counter)]
 
 
-def both_count(guest: Guest, before: list[int]) -> None:
+def both_count(guest: Guest, before: list[int], places: Sequence[int] = ()) -> None:
     """Both vCPUs run.  One that is held, or steps, counts by one at most, however long
     it is waited for; one that runs may be slow."""
     deadline = time.monotonic() + LIMIT
     while True:
         now = [guest.number_while_running(at)
-               for at in (guest.counter, guest.second_counter)]
+               for at in places or (guest.counter, guest.second_counter)]
         if all(new > old + 1000 for old, new in zip(before, now)):
             return
         if time.monotonic() > deadline:
@@ -179,6 +180,21 @@ def disconnect_stepping(bench: Bench) -> None:
             gdb = guest.connect()
             guest.bring_up_second(gdb)
             both_run(guest, gdb)
+        # A range that would come to its end, in a second, with nobody to stop for
+        with bench.stopped(2, thread) as (guest, gdb):
+            place(gdb, guest.until)
+            gdb.step()                          # r6 is the time base
+            gdb.write("r7", gdb.read(["r6"])["r6"] + 512_000_000)
+            before = counts(guest, gdb)[1]
+            gdb.resume(f"vCont;r{guest.until:x},{guest.until_over:x}:{FIRST};c:{SECOND}")
+            gdb.close()
+            both_count(guest, [0, before], [guest.late, guest.second_counter])
+        # One that was not resumed
+        with bench.stopped(2, thread) as (guest, gdb):
+            before = counts(guest, gdb)
+            gdb.resume(f"vCont;c:{FIRST}")
+            gdb.close()
+            both_count(guest, before)
 
 
 def step_powered_off(bench: Bench) -> None:

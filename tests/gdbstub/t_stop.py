@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+import t_state
 from common import (FIRST, LIMIT, PC, SECOND, SP, Bench, Gdb, Guest, Plain, Stop, Test,
                     answers, check, check_thread, goes_on, on, other_than, pc_of, place,
                     thread_of)
@@ -19,6 +20,12 @@ class Software(Gdb):
 
 class Hardware(Gdb):
     FEATURES = "qSupported:multiprocess+;hwbreak+;xmlRegisters=powerpc"
+
+
+class Silent(Gdb):
+    """A client that says nothing of itself; it has its registers from another one."""
+
+    FEATURES = "qAttached"
 
 
 def reasons(stop: Stop) -> list[str]:
@@ -40,10 +47,12 @@ def breakpoint_words(bench: Bench) -> None:
     with bench.stopped() as (guest, gdb):
         kinds: list[tuple[type[Gdb], list[str]]] = [
             (Gdb, ["swbreak", "hwbreak"]), (Software, ["swbreak"]), (Plain, []),
-            (Hardware, ["hwbreak"]), (Plain, []), (Gdb, ["swbreak", "hwbreak"])]
+            (Hardware, ["hwbreak"]), (Plain, []), (Gdb, ["swbreak", "hwbreak"]), (Silent, [])]
+        described = gdb.registers, gdb.by_name
         for kind, known in kinds:
             gdb.close()
             gdb = guest.connect(kind)
+            gdb.registers, gdb.by_name = described
             for point, word in ((SOFTWARE, "swbreak"), (HARDWARE, "hwbreak")):
                 place(gdb, guest.spin)
                 gdb.insert(guest.spin + 8, point)
@@ -315,6 +324,19 @@ def step_off(bench: Bench) -> None:
                 step_along(guest, gdb, step)
                 for at in range(guest.spin, guest.spin_end, 4):
                     gdb.remove(at, point)
+    # The others wait for that one instruction, and no longer
+    for thread in ("single", "multi"):
+        with bench.stopped(2, thread) as (guest, gdb):
+            for point in (SOFTWARE, HARDWARE):
+                for off, at in ((FIRST, guest.straight), (SECOND, guest.straight + 4)):
+                    gdb.select(off)
+                    place(gdb, at)
+                    gdb.insert(at, point)
+                    check_thread(answers(gdb, "vCont;c"), off)
+                    check("pc", pc_of(gdb), at)
+                    t_state.both_run(guest, gdb)
+                    gdb.remove(at, point)
+                    t_state.at_loops(guest, gdb)
 
 
 def moved_onto(bench: Bench) -> None:
