@@ -120,6 +120,17 @@ class Guest:
         # clock_getcpuclockid(3), which Python has for threads only
         return time.clock_gettime(~self.reference.process.pid << 3 | 2)
 
+    def plug(self) -> None:
+        """A second vCPU, where -smp has room for one."""
+        slot = min((slot for slot in self.monitor.run("query-hotpluggable-cpus")
+                    if "qom-path" not in slot), key=lambda slot: slot["props"]["core-id"])
+        self.monitor.run("device_add", driver=slot["type"], id="plugged", **slot["props"])
+
+    def unplug(self) -> None:
+        """The guest has not used it, and does not have to let it go."""
+        self.monitor.run("device_del", id="plugged")
+        check("vCPUs", len(self.monitor.run("query-cpus-fast")), 1)
+
     def bring_up_second(self, gdb: Gdb) -> None:
         """Both vCPUs stopped in their loops."""
         gdb.select(FIRST)               # a stop may have chosen the other one
@@ -164,7 +175,7 @@ class Bench:
         return {name: payloads.build(name, out) for name in payloads.NAMES}
 
     @contextlib.contextmanager
-    def guest(self, payload: str = payloads.ASSEMBLY, cpus: int = 1,
+    def guest(self, payload: str = payloads.ASSEMBLY, cpus: int | str = 1,
               thread: str = "single", icount: str = "",
               extra: Iterable[str] = ()) -> Iterator[Guest]:
         """A guest that has run nothing yet, without a client."""

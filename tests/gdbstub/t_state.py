@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 
 from common import (FIRST, LIMIT, SECOND, Bench, Gdb, Guest, RspTimeout, Test,
-                    answers, check, check_thread, goes_on, on, pc_of, place)
+                    answers, check, check_thread, goes_on, on, pc_of, place, refused)
 
 ROUNDS = 6
 THREADS = ("single", "multi")
+SOFTWARE, HARDWARE, WRITE = range(3)
 
 
 def at_loops(guest: Guest, gdb: Gdb) -> None:
@@ -319,6 +320,80 @@ def held_over_dump(bench: Bench) -> None:
                 check(f"registers of {held}", gdb.read_g(), registers)
 
 
+# TCG unplugs only a vCPU that has a thread of its own, and does not use its place again
+ROOM = "1,maxcpus=4"
+
+
+def plugged(bench: Bench) -> None:
+    """item 18: a vCPU that is plugged meets what the client has inserted, until that is removed"""
+    for thread in THREADS:
+        with bench.guest(cpus=ROOM, thread=thread) as guest:
+            gdb = guest.connect()
+            gdb.run_to(guest.ready)
+            for kind, at in ((SOFTWARE, guest.second_ready), (HARDWARE, guest.second)):
+                gdb.insert(at, kind)
+            gdb.insert(guest.second_counter, WRITE, 8)
+            guest.plug()
+            gdb.select(FIRST)
+            place(gdb, guest.start_second)
+            for at in (guest.second_ready, guest.second):
+                check_thread(answers(gdb, "vCont;c"), SECOND)
+                check("pc", pc_of(gdb), at)
+            stop = answers(gdb, "vCont;c")
+            check_thread(stop, SECOND)
+            check(stop.raw, int(dict(stop.details).get("watch", "0"), 16),
+                  guest.second_counter)
+            for kind, at in ((SOFTWARE, guest.second_ready), (HARDWARE, guest.second)):
+                gdb.remove(at, kind)
+            gdb.remove(guest.second_counter, WRITE, 8)
+            both_run(guest, gdb)
+
+
+def unplugged(bench: Bench) -> None:
+    """item 18: nothing is kept of a vCPU that was chosen and is unplugged; the others go on"""
+    with bench.guest(cpus=ROOM, thread="multi") as guest:
+        gdb = guest.connect()
+        gdb.run_to(guest.ready)
+        for _ in range(2):
+            guest.plug()
+            gdb._ok(f"Hc{SECOND}")
+            gdb.select(SECOND)
+            pc_of(gdb)
+            check("threads", gdb.text("qfThreadInfo"), "mp01.01")
+            guest.unplug()
+            check("more threads", gdb.text("qsThreadInfo"), "l")
+            # What is meant for it is for no other one
+            refused(gdb, ("g", "p40", "P40=" + 16 * "0", f"m{guest.spin:x},4",
+                          f"M{guest.buffer:x},1:00", "s", f"vCont;s:{SECOND}",
+                          f"Hg{SECOND}", f"T{SECOND}"))
+            # And these are for all of them
+            for kind in (SOFTWARE, HARDWARE):
+                gdb.insert(guest.spin + 4, kind)
+                stop = answers(gdb, "vCont;c")
+                check_thread(stop, FIRST)
+                check("pc", pc_of(gdb), guest.spin + 4)
+                gdb.remove(guest.spin + 4, kind)
+                place(gdb, guest.spin)
+        guest.plug()
+        gdb.select(SECOND)
+        guest.unplug()
+        gdb.detach()
+        check("state", guest.monitor.state(), "running")
+
+
+def unplugged_running(bench: Bench) -> None:
+    """item 18: a vCPU is unplugged that was resumed, and would have been reported"""
+    with bench.guest(cpus=ROOM, thread="multi") as guest:
+        gdb = guest.connect()
+        gdb.run_to(guest.ready)
+        for action in (f"vCont;c:{FIRST};c:{SECOND}", "c"):
+            guest.plug()
+            gdb._ok(f"Hc{SECOND}")
+            check_thread(goes_on(gdb, action, meanwhile=guest.unplug), FIRST)
+            check("it has run", guest.number(gdb, guest.counter) > 0, True)
+            goes_on(gdb)
+
+
 def described(bench: Bench) -> None:
     """item 15: `p` gives of each register as many bytes as it is described with (also unpatched)"""
     with bench.stopped() as (_, gdb):
@@ -354,4 +429,5 @@ TESTS: list[Test] = [
     stale_step, stale_other_stop, stale_two_steps, stale_plain, stale_after_interrupt,
     stale_detach, disconnect_stopped, disconnect_running, disconnect_stepping,
     step_powered_off, step_powered_off_first, step_powered_off_beside, step_all_one_off,
-    step_into_wait, range_into_wait, interrupt_waiting, held_over_dump]
+    step_into_wait, range_into_wait, interrupt_waiting, held_over_dump,
+    plugged, unplugged, unplugged_running]

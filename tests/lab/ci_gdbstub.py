@@ -414,7 +414,7 @@ def hot_plugged(bench: Bench) -> None:
             gdb.step(SECOND, 20)
             check("pc behind a step", pc_of(gdb), target.second + 4)
             check("a trap is left", TRAP in gdb.raw_memory(0x100, 0xf00), False)
-            # The stub keeps no track of vCPUs that are unplugged
+            # Nothing is chosen that is about to go (tests/gdbstub has that case)
             gdb._ok(f"Hc{FIRST}")
             gdb.select(FIRST)
             # This guest does not answer; at a reset nobody has to
