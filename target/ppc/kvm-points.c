@@ -51,7 +51,6 @@ typedef struct Point {
 
 /* A point sits in the register whose index it has */
 static Point points[NR_REGS];
-static CPUWatchpoint hit;
 
 /*
  * Whether the registers have the debugger's points, and the vectors traps.
@@ -642,6 +641,7 @@ static KvmPpcMatch match_dawr(CPUState *cs, uint64_t ea, unsigned size)
         [GDB_WATCHPOINT_READ] = BP_MEM_READ,
         [GDB_WATCHPOINT_ACCESS] = BP_MEM_ACCESS,
     };
+    PowerPCCPU *cpu = POWERPC_CPU(cs);
     KvmPpcMatch match = KVMPPC_MATCH_NONE;
     uint64_t dar;
     uint32_t dsisr;
@@ -660,10 +660,12 @@ static KvmPpcMatch match_dawr(CPUState *cs, uint64_t ea, unsigned size)
         }
         match = KVMPPC_MATCH_NEAR;
         if (overlaps(p, ea, size)) {
-            hit = (CPUWatchpoint) { .vaddr = p->addr, .len = p->len,
-                                    .flags = flags[p->type] |
-                                             BP_STOP_BEFORE_ACCESS };
-            cs->watchpoint_hit = &hit;
+            cpu->kvm_watchpoint_hit = (CPUWatchpoint) {
+                .vaddr = p->addr,
+                .len = p->len,
+                .flags = flags[p->type] | BP_STOP_BEFORE_ACCESS,
+            };
+            cs->watchpoint_hit = &cpu->kvm_watchpoint_hit;
             return KVMPPC_MATCH_HIT;
         }
     }
@@ -736,7 +738,9 @@ void kvmppc_points_undo_stepped(CPUState *cs, const PPCStepRegs *before)
 
 void kvmppc_points_leave(CPUState *cs, const PPCStepRegs *before)
 {
+    PowerPCCPU *cpu = POWERPC_CPU(cs);
     CPUWatchpoint *reported = cs->watchpoint_hit;
+    CPUWatchpoint hit = cpu->kvm_watchpoint_hit;
 
     if (!kvmppc_points_any()) {
         return;
@@ -749,4 +753,5 @@ void kvmppc_points_leave(CPUState *cs, const PPCStepRegs *before)
     }
     /* It is met again, or this is not the stop that it makes */
     cs->watchpoint_hit = reported;
+    cpu->kvm_watchpoint_hit = hit;
 }

@@ -13,6 +13,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "gdbstub")]
 
 import t_range                                                  # noqa: E402
 import t_state                                                  # noqa: E402
+import t_stop                                                   # noqa: E402
 from bench import Bench, Test, check, pc_of                     # noqa: E402
 from ci_gdbstub import (KvmBench, Target, met_together,         # noqa: E402
                         put_on_breakpoint, step_off, step_off_one_by_two, step_off_two)
@@ -246,6 +247,12 @@ def no_stale_step(bench: Bench) -> None:
          t_state.stale_plain, t_state.stale_detach, t_state.disconnect_stopped], 2)
 
 
+def watched_by_two(bench: Bench) -> None:
+    """of two vCPUs that hit watchpoints at the same time each is reported, with its address"""
+    KvmBench(bench).all_of([t_stop.watched_by_two, t_stop.watched_and_kept], 2)
+
+
 TESTS: list[Test] = [
     same_as_tcg, ranges, range_points, range_watchpoint, other_space, gone, step_off,
-    step_off_two, step_off_one_by_two, met_together, put_on_breakpoint, no_stale_step]
+    step_off_two, step_off_one_by_two, met_together, put_on_breakpoint, no_stale_step,
+    watched_by_two]
