@@ -18,7 +18,7 @@ from bench import Bench, Test, check, pc_of                     # noqa: E402
 from ci_gdbstub import (KvmBench, Target, met_together,         # noqa: E402
                         put_on_breakpoint, step_off, step_off_one_by_two, step_off_two)
 from ci_migration import XCPU                                   # noqa: E402
-from ci_steps import ioctls_of                                  # noqa: E402
+from ci_steps import count_ioctls, ioctls_of                    # noqa: E402
 from common import FIRST, SECOND, answers, goes_on, on, place, refused     # noqa: E402
 from lablib import ARM64, TcgReference                          # noqa: E402
 from rsp import Gdb, Stop                                       # noqa: E402
@@ -282,14 +282,19 @@ def kicked(bench: Bench) -> None:
 
 def waiting(bench: Bench) -> None:
     """a step of wfi, and of a vCPU that is off, answers at once"""
-    with KvmBench(bench).guest(cpus=2) as target:
+    with KvmBench(bench).guest(cpus=2, extra=["-trace", "kvm_*ioctl"]) as target:
         gdb = target.connect()
         gdb.run_to(target.ready)
-        for way in (f"vCont;s:{FIRST}", "s",
+        for way in ("s", f"vCont;s:{FIRST}",
                     f"vCont;r{target.wait:x},{target.wait_behind:x}:{FIRST}"):
             place(gdb, target.wait)
+            before = count_ioctls(target.l2)
             answers(gdb, way)
             check(f"{way}: pc", pc_of(gdb), target.wait_behind)
+            if FIRST in way:
+                # The processor of an emulated host does not wait in a step, real ones do
+                check(f"{way}: KVM_RUN", (count_ioctls(target.l2) - before)[KVM_RUN], 0)
+        gdb.monitor("trace-event kvm_*ioctl off")
         before = on(gdb, SECOND, "pc")
         for way in (f"vCont;s:{SECOND}", f"vCont;r0,ffffffff:{SECOND}"):
             answers(gdb, way)

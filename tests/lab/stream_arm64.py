@@ -290,6 +290,7 @@ class Stream(Generator):
         self.cell = cell
         self.sctlr = sctlr
         self.timer = timer
+        self.begun = False
         self.level = EL1H               # of this section
         self.high = False               # running at HIGH
         self.aligned = not cell.mmu and not sctlr & A
@@ -1010,6 +1011,11 @@ class Stream(Generator):
 
     def section(self) -> None:
         """A change of state, some instructions, and home again."""
+        if not self.begun:
+            # In the first steps already, as there may be time for a few only
+            self.begun = True
+            self.masks_behind_branch("mrs x5, daif")
+            self.masks_behind_branch("msr daifset, 1")
         self.high = self.cell.mmu and self.chance(0.4)
         target = self.label()
         self.level = self.random.choice((EL0, EL0, EL0, EL1T, EL1H, EL1H))
@@ -1024,6 +1030,13 @@ class Stream(Generator):
         self.body(self.random.randrange(20, 70), set())
         self.home()
 
+    def masks_behind_branch(self, instruction: str) -> None:
+        """Behind an indirect branch it has to be run, as it may raise an exception, and a
+        step has set the masks that the guest has not."""
+        target = self.label()
+        self.out("msr daifclr, 3", f"adr x3, {target}", "br x3", f"{target}:", instruction,
+                 "msr daifset, 15")
+
     def home(self) -> None:
         """svc 1 leads home from everywhere, but at this address."""
         self.out("svc 1")
@@ -1031,6 +1044,8 @@ class Stream(Generator):
             target = self.label()
             self.out(f"adr x3, {target}", f"and x3, x3, {0x7fffffffff:#x}", "ret x3",
                      f"{target}:")
+        if self.chance(0.5):
+            self.masks_behind_branch(self.random.choice(("mrs x5, daif", "msr daifset, 1")))
         # The stack pointers may have gone astray
         self.out(f"add x3, x28, {STACK >> 12}, lsl 12", f"add x3, x3, {STACK & 0xfff}",
                  "mov sp, x3", "msr sp_el0, x3", "bl look")
