@@ -21,7 +21,10 @@ typedef struct KvmPpcRegs {
     bool mmu_valid;     /* env has PIDR or the SLB */
 } KvmPpcRegs;
 
-/* By cpu_index.  Looked at without the BQL, so it never moves */
+/*
+ * By cpu_index.  Looked at without the BQL, so it never moves.  NULL where KVM
+ * steps by itself: nothing is kept here then.
+ */
 static KvmPpcRegs *all_regs;
 
 void kvmppc_regs_init(void)
@@ -94,8 +97,12 @@ void kvmppc_regs_pre_run(CPUState *cs, bool same_context)
 
 void kvmppc_regs_before_get(CPUState *cs)
 {
-    int ret = flush(cs, get_regs(cs));
+    int ret;
 
+    if (!all_regs) {
+        return;
+    }
+    ret = flush(cs, get_regs(cs));
     if (ret) {
         error_report("can't write the registers of CPU %d: %s",
                      cs->cpu_index, strerror(-ret));
@@ -104,8 +111,12 @@ void kvmppc_regs_before_get(CPUState *cs)
 
 void kvmppc_regs_before_put(CPUState *cs)
 {
-    KvmPpcRegs *r = get_regs(cs);
+    KvmPpcRegs *r;
 
+    if (!all_regs) {
+        return;
+    }
+    r = get_regs(cs);
     r->valid = false;
     r->dirty = false;
     /* It comes from env */
@@ -407,8 +418,12 @@ static void read_for_gdb(CPUState *cs, run_on_cpu_data data)
 bool kvm_arch_synchronize_register(CPUState *cs, const char *feature, int n)
 {
     RegRequest want = { .feature = feature, .n = n };
-    KvmPpcRegs *r = get_regs(cs);
+    KvmPpcRegs *r;
 
+    if (kvm_arch_can_singlestep(cs)) {
+        return false;
+    }
+    r = get_regs(cs);
     if (!feature && r->valid && !runstate_is_running()) {
         regs_to_env(cpu_env(cs), &r->regs);
         return true;
@@ -424,8 +439,12 @@ static void do_read_mmu(CPUState *cs, run_on_cpu_data data)
 
 bool kvm_arch_synchronize_mmu(CPUState *cs)
 {
-    KvmPpcRegs *r = get_regs(cs);
+    KvmPpcRegs *r;
 
+    if (kvm_arch_can_singlestep(cs)) {
+        return false;
+    }
+    r = get_regs(cs);
     if (r->valid && r->mmu_valid && !runstate_is_running()) {
         regs_to_env(cpu_env(cs), &r->regs);
     } else {

@@ -26,7 +26,8 @@
 #include "kvm-step-internal.h"
 #include "trace.h"
 
-static PPCStep **steps;                 /* by cpu_index; never moves */
+/* By cpu_index; never moves.  NULL where KVM steps by itself (PR, Book E) */
+static PPCStep **steps;
 static bool active;
 
 PPCStep *kvmppc_get_step(CPUState *cs)
@@ -63,7 +64,7 @@ void kvmppc_step_init(CPUState *cs, uint32_t trap)
 /* It has no cpu_index any more */
 static PPCStep *find_step(CPUState *cs)
 {
-    for (unsigned i = 0; i < current_machine->smp.max_cpus; i++) {
+    for (unsigned i = 0; steps && i < current_machine->smp.max_cpus; i++) {
         if (steps[i] && CPU(steps[i]->cpu) == cs) {
             return steps[i];
         }
@@ -416,6 +417,9 @@ void kvmppc_step_release(void)
 {
     CPUState *cs;
 
+    if (!steps) {
+        return;
+    }
     if (active) {
         CPU_FOREACH(cs) {
             run_on_cpu(cs, do_leave_point, RUN_ON_CPU_NULL);
@@ -458,11 +462,12 @@ int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
 
 bool kvm_arch_singlestep_done(CPUState *cs)
 {
-    StepSession *s = &kvmppc_get_step(cs)->session;
+    StepSession *s;
 
     if (!active) {
         return false;
     }
+    s = &kvmppc_get_step(cs)->session;
     if (step_session_emulate(s)) {
         report_refused(cs, s);
     }
@@ -472,10 +477,14 @@ bool kvm_arch_singlestep_done(CPUState *cs)
 
 void kvmppc_step_pre_run(CPUState *cs)
 {
-    PPCStep *step = kvmppc_get_step(cs);
-    bool steps_over = step->session.phase == STEP_ARMED &&
-                      step->plan.have_insn;
+    PPCStep *step;
+    bool steps_over;
 
+    if (!steps) {
+        return;
+    }
+    step = kvmppc_get_step(cs);
+    steps_over = step->session.phase == STEP_ARMED && step->plan.have_insn;
     kvmppc_points_check(cs);
     if (active) {
         kvmppc_step_over_enter(step);
@@ -485,12 +494,14 @@ void kvmppc_step_pre_run(CPUState *cs)
 
 void kvmppc_step_post_run(CPUState *cs)
 {
-    kvmppc_step_over_leave(kvmppc_get_step(cs));
+    if (steps) {
+        kvmppc_step_over_leave(kvmppc_get_step(cs));
+    }
 }
 
 bool kvmppc_step_holds_external(CPUState *cs)
 {
-    return kvmppc_get_step(cs)->held.external;
+    return steps && kvmppc_get_step(cs)->held.external;
 }
 
 static void lpcr_changed(CPUState *cs, run_on_cpu_data data)
@@ -508,6 +519,9 @@ void kvmppc_step_lpcr_changed(void)
 {
     CPUState *cs;
 
+    if (!steps) {
+        return;
+    }
     kvmppc_points_moved();
     CPU_FOREACH(cs) {
         if (active) {

@@ -665,6 +665,7 @@ class L2Config:
 
     machine: "" for the architecture's
     host_cpu: the only processor of the host that it may run on; None: any
+    under: a program, in L1, and its arguments, that QEMU is run by
     """
 
     qemu: Path
@@ -678,6 +679,7 @@ class L2Config:
     slot: int = 0
     run: tuple[str, ...] = ()           # Linux: lines of init, see l2_initramfs()
     host_cpu: int | None = None
+    under: tuple[str, ...] = ()
 
 
 # In L1, between two clients of a kept host: guests that were left running, disks that
@@ -948,6 +950,7 @@ class L2:
     def launch(self, argv: list[str], timeout: float) -> None:
         shell = self.lab.shell
         assert shell is not None
+        argv = [*self.config.under, *argv]
         if self.config.host_cpu is not None:
             argv = ["taskset", f"{1 << self.config.host_cpu:x}", *argv]
         inner = f"echo $$ > {self.pid_file}; exec {shlex.join(argv)}"
