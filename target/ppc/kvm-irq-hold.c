@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <linux/kvm.h>
 #include "qemu/timer.h"
+#include "hw/ppc/ppc.h"
 #include "migration/vmstate.h"
 #include "system/kvm.h"
 #include "cpu.h"
@@ -158,9 +159,25 @@ int kvmppc_irq_hold(CPUState *cs, KvmPpcHeld *held, uint32_t vector)
     }
 }
 
+/*
+ * On POWER8 DPDES is the core's, with a bit for each thread.  KVM has one for
+ * each vCPU on later processors, with one bit.
+ */
+static int release_doorbell(CPUState *cs)
+{
+    bool own = cpu_env(cs)->insns_flags2 & PPC2_ISA300;
+    uint64_t pending;
+    int ret = kvm_get_one_reg(cs, KVM_REG_PPC_DPDES, &pending);
+
+    if (ret) {
+        return ret;
+    }
+    pending |= 1ULL << (own ? 0 : ppc_cpu_tir(POWERPC_CPU(cs)));
+    return kvm_set_one_reg(cs, KVM_REG_PPC_DPDES, &pending);
+}
+
 int kvmppc_irq_release(CPUState *cs, KvmPpcHeld *held)
 {
-    uint64_t pending = 1;
     int ret = 0;
 
     if (held->decrementer) {
@@ -168,7 +185,7 @@ int kvmppc_irq_release(CPUState *cs, KvmPpcHeld *held)
         held->decrementer = ret != 0;
     }
     if (!ret && held->doorbell) {
-        ret = kvm_set_one_reg(cs, KVM_REG_PPC_DPDES, &pending);
+        ret = release_doorbell(cs);
         held->doorbell = ret != 0;
     }
     if (!ret && held->external) {

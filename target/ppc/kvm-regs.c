@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "hw/core/boards.h"
+#include "hw/ppc/spapr.h"
 #include "system/kvm.h"
 #include "system/runstate.h"
 #include "helper_regs.h"
@@ -221,6 +222,22 @@ uint8_t kvmppc_regs_ail(CPUState *cs)
     return (cpu_env(cs)->spr[SPR_LPCR] & LPCR_AIL) >> LPCR_AIL_SHIFT;
 }
 
+/* What a pseries guest has registered by ibm,nmi-register (LoPAR, FWNMI) */
+static void get_fwnmi(PPCStepRegs *regs)
+{
+    Object *machine = object_dynamic_cast(qdev_get_machine(),
+                                          TYPE_SPAPR_MACHINE);
+    SpaprMachineState *spapr;
+
+    if (machine) {
+        spapr = SPAPR_MACHINE(machine);
+        if (spapr->fwnmi_machine_check_addr != -1) {
+            regs->fwnmi[0] = spapr->fwnmi_system_reset_addr;
+            regs->fwnmi[1] = spapr->fwnmi_machine_check_addr;
+        }
+    }
+}
+
 int kvmppc_step_regs_get(CPUState *cs, PPCStepRegs *regs)
 {
     CPUPPCState *env = cpu_env(cs);
@@ -236,6 +253,7 @@ int kvmppc_step_regs_get(CPUState *cs, PPCStepRegs *regs)
     regs->lpcr_ile = env->spr[SPR_LPCR] & LPCR_ILE;
     regs->msr_mask = env->msr_mask;
     regs->isa300 = env->insns_flags2 & PPC2_ISA300;
+    get_fwnmi(regs);
     return ret;
 }
 

@@ -25,6 +25,7 @@
  *     waiting for an interrupt
  * @over_queued: kvmppc_step_over_queue() has been called, nothing done yet
  * @over_match: what to step over is an access that a watchpoint matched in vain
+ * @over_failed: the instruction can't be stepped, and the trap is in its way
  * @stepping_over: this is no step that the debugger has asked for, or one that
  *     is taken in the same way
  * @alone: the debugger's step, to be taken while no other vCPU runs
@@ -41,6 +42,7 @@ typedef struct PPCStep {
     bool follows_hcall;
     bool over_queued;
     bool over_match;
+    bool over_failed;
     bool stepping_over;
     bool alone;
     bool overdue_end;
@@ -60,6 +62,11 @@ PPCStep *kvmppc_get_step(CPUState *cs);
  * kvmppc_step_may_wait() - may KVM let the vCPU wait, instead of stepping it?
  */
 bool kvmppc_step_may_wait(PPCStep *step);
+
+/**
+ * kvmppc_step_report_refused() - report a step that could not be begun
+ */
+void kvmppc_step_report_refused(CPUState *cs, const StepSession *s);
 
 /**
  * kvmppc_step_report_unfinished() - report a step that could not be ended

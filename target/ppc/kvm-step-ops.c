@@ -23,9 +23,12 @@ static bool follows_hcall(uint64_t phys, bool le)
 {
     uint32_t word;
 
-    return phys & ~TARGET_PAGE_MASK &&
-           !kvmppc_memory_read(phys - 4, &word, sizeof(word)) &&
-           (le ? le32_to_cpu(word) : be32_to_cpu(word)) == HCALL;
+    if (!(phys & ~TARGET_PAGE_MASK) ||
+        kvmppc_memory_read(phys - 4, &word, sizeof(word))) {
+        return false;
+    }
+    breakpoint_set_restore(kvmppc_breakpoints, phys - 4, &word, sizeof(word));
+    return (le ? le32_to_cpu(word) : be32_to_cpu(word)) == HCALL;
 }
 
 /*
@@ -112,8 +115,9 @@ static int place_trap(PPCStep *step, const PPCStepTrapAt *at, StepPlan *plan)
     StepTrap *trap = &plan->traps[plan->nr_traps];
 
     if (!kvmppc_xlate(step->cpu, at->pc, MMU_INST_FETCH, mode, &trap->addr)) {
-        /* Fetching the next instruction will raise an interrupt: trapped */
-        if (at->kind == PPC_STEP_TRAP_NEXT && step->plan.trace) {
+        /* Fetching what is there will raise an interrupt: trapped */
+        if (step->plan.trace && (at->kind == PPC_STEP_TRAP_NEXT ||
+                                 at->vector == PPC_STEP_VECTOR_SCV)) {
             return 0;
         }
         plan->reason = "an address where the step may end is not mapped";
@@ -123,6 +127,8 @@ static int place_trap(PPCStep *step, const PPCStepTrapAt *at, StepPlan *plan)
     if (touches(step, trap->addr)) {
         /* A trap that the instruction would read or lose is left out */
         if (at->kind == PPC_STEP_TRAP_TRACE) {
+            plan->reason = "the instruction accesses the Trace vector";
+            plan->reason_addr = at->pc;
             return -EAGAIN;
         }
         if (at->kind == PPC_STEP_TRAP_NEXT && !step->plan.trace) {

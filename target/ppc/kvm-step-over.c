@@ -151,18 +151,19 @@ static void force_traps(const StepPlan *plan, bool force)
 /* The most exits that an instruction may take; a lswx from MMIO takes 32 */
 #define STEP_OVER_EXITS 64
 
-static void step_over(PPCStep *step)
+/* Returns: 0, or a negative errno if the instruction can't be stepped */
+static int step_over(PPCStep *step)
 {
     CPUState *cs = CPU(step->cpu);
     StepSession *s = &step->session;
     StepPlan plan;
+    int ret;
 
     step->stepping_over = true;
     if (step->over_match) {
         kvmppc_points_suspend(cs, true);
     }
-    step_session_begin(s);
-    step_session_emulate(s);
+    ret = step_session_begin(s) ?: step_session_emulate(s);
     /* A hypercall may wait, and all with it: its trap has to go first */
     if (s->phase == STEP_ARMED && !kvmppc_step_may_wait(step)) {
         plan = s->plan;
@@ -186,6 +187,7 @@ static void step_over(PPCStep *step)
         step->over_match = false;
     }
     step->stepping_over = false;
+    return ret;
 }
 
 static bool stands_on_foreign_trap(PPCStep *step)
@@ -204,6 +206,7 @@ static bool wants_step_over(PPCStep *step)
 static void do_step_over(CPUState *cs, run_on_cpu_data data)
 {
     PPCStep *step = data.host_ptr;
+    int ret = 0;
 
     step->over_queued = false;
     if (!wants_step_over(step)) {
@@ -212,14 +215,20 @@ static void do_step_over(CPUState *cs, run_on_cpu_data data)
     begin_alone(step);
     /* The virtual machine may have stopped meanwhile */
     if (wants_step_over(step)) {
-        step_over(step);
+        ret = step_over(step);
         if (step->alone) {
             /* This was what gdb waits for */
             step_session_end(&step->session);
             step->alone = false;
+        } else if (ret) {
+            /* It would come back here for ever; a stop takes the trap out */
+            step->over_failed = true;
         }
     }
     end_alone();
+    if (ret) {
+        kvmppc_step_report_refused(cs, &step->session);
+    }
 }
 
 void kvmppc_step_over_queue(PPCStep *step)

@@ -86,6 +86,7 @@ void kvmppc_step_destroy(CPUState *cs)
     step->held_told = false;
     step->over_queued = false;
     step->over_match = false;
+    step->over_failed = false;
     step->alone = false;
     step->overdue_end = false;
     step->cpu = NULL;
@@ -151,7 +152,7 @@ static void do_begin(CPUState *cs, run_on_cpu_data data)
     }
 }
 
-static void report_refused(CPUState *cs, const StepSession *s)
+void kvmppc_step_report_refused(CPUState *cs, const StepSession *s)
 {
     error_report("can't step CPU %d at 0x%" PRIx64 ": %s", cs->cpu_index,
                  s->plan.reason_addr, s->plan.reason);
@@ -163,7 +164,7 @@ static int begin(CPUState *cs)
 
     run_on_cpu(cs, do_begin, RUN_ON_CPU_HOST_PTR(&ret));
     if (ret) {
-        report_refused(cs, &kvmppc_get_step(cs)->session);
+        kvmppc_step_report_refused(cs, &kvmppc_get_step(cs)->session);
     }
     return ret;
 }
@@ -237,6 +238,7 @@ static void step_overdue(void *opaque)
 static bool take(PPCStep *step)
 {
     step->alone = false;
+    step->over_failed = false;
     step->overdue_end = false;
     timer_del(step->overdue);
     return step_session_take(&step->session);
@@ -462,14 +464,21 @@ int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
 
 bool kvm_arch_singlestep_done(CPUState *cs)
 {
+    PPCStep *step;
     StepSession *s;
 
     if (!active) {
         return false;
     }
-    s = &kvmppc_get_step(cs)->session;
+    step = kvmppc_get_step(cs);
+    if (step->over_failed) {
+        /* To be stopped, as by a breakpoint */
+        step->over_failed = false;
+        return true;
+    }
+    s = &step->session;
     if (step_session_emulate(s)) {
-        report_refused(cs, s);
+        kvmppc_step_report_refused(cs, s);
     }
     /* It is taken when the virtual machine has stopped for it */
     return s->phase == STEP_DONE;

@@ -12,8 +12,7 @@
 /* H_CEDE sets MSR[EE] and waits for an interrupt (LoPAR, H_CEDE) */
 #define H_CEDE 0xe0
 
-/* ISA 3.1B, 7.5.27: scv vectors, real and with AIL = 3 */
-#define SCV_BASE_REAL 0x17000
+/* ISA 3.1B, 7.5.27: scv vectors with AIL = 3 */
 #define SCV_BASE_AIL  0xc000000000003000ULL
 
 static bool is_cede(const PPCStepPlan *plan)
@@ -148,6 +147,14 @@ static bool emulate_branch(PPCStepPlan *plan)
     return true;
 }
 
+static bool transactional(const PPCStepRegs *regs)
+{
+    return (regs->msr & PPC_STEP_MSR_TS) == PPC_STEP_MSR_TS_T;
+}
+
+static const char in_transaction[] =
+    "can't step this instruction in a memory transaction";
+
 static const char *refuse(const PPCStepPlan *plan)
 {
     const PPCStepRegs *regs = &plan->before;
@@ -162,8 +169,7 @@ static const char *refuse(const PPCStepPlan *plan)
     } else if (plan->insn.cls != PPC_STEP_MTMSR) {
         return NULL;
     }
-    return ts & PPC_STEP_MSR_TS & regs->msr_mask ?
-        "can't step this instruction in a memory transaction" : NULL;
+    return ts & PPC_STEP_MSR_TS & regs->msr_mask ? in_transaction : NULL;
 }
 
 static bool is_traceable(const PPCStepPlan *plan)
@@ -182,7 +188,8 @@ bool ppc_step_plan_untraced(PPCStepPlan *plan)
 {
     plan->trace = false;
     plan->hide_trace = true;
-    return plan->have_next && plan->next != plan->before.pc;
+    return plan->have_next && plan->next != plan->before.pc &&
+           !transactional(&plan->before);
 }
 
 static void plan_run(PPCStepPlan *plan, bool noirq)
@@ -279,6 +286,9 @@ const char *ppc_step_plan_sequence(PPCStepPlan *plan, const uint32_t *words,
     if (plan->before.msr & (PPC_STEP_MSR_SE | PPC_STEP_MSR_BE)) {
         return "the guest traces itself";
     }
+    if (transactional(&plan->before)) {
+        return "it is in a memory transaction";
+    }
     for (unsigned i = 1; i < nr; i++) {
         uint32_t suffix = i + 1 < nr ? words[i + 1] : 0;
         PPCStepInsn insn;
@@ -345,6 +355,13 @@ const char *ppc_step_plan_make(PPCStepPlan *plan, const PPCStepRegs *regs,
     }
     if (!privileged(regs) || !emulate(&plan->insn, &plan->after)) {
         plan_run(plan, noirq);
+        /*
+         * It does not run: the transaction failed when the vCPU stopped.  The
+         * failure handler comes next, which the Trace interrupt alone finds.
+         */
+        if (plan->run && !plan->trace && transactional(regs)) {
+            return in_transaction;
+        }
     } else if (regs->msr & PPC_STEP_MSR_SE &&
                plan->insn.cls != PPC_STEP_RFID &&
                plan->insn.cls != PPC_STEP_RFSCV) {
@@ -433,6 +450,12 @@ unsigned ppc_step_plan_traps(const PPCStepPlan *plan, uint8_t ail,
     }
     add_vector(&list, 0x100);
     add_vector(&list, 0x200);
+    for (unsigned i = 0; i < G_N_ELEMENTS(plan->before.fwnmi); i++) {
+        if (plan->before.fwnmi[i]) {
+            add_trap(&list, plan->before.fwnmi[i], PPC_STEP_TRAP_INTERRUPT,
+                     i ? 0x200 : 0x100, false);
+        }
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(synchronous); i++) {
         if (insn->interrupts & synchronous[i].interrupt) {
             add_vector(&list, synchronous[i].vector);
@@ -444,14 +467,18 @@ unsigned ppc_step_plan_traps(const PPCStepPlan *plan, uint8_t ail,
             add_vector(&list, asynchronous[i]);
         }
     }
-    if (insn->cls == PPC_STEP_SC || insn->cls == PPC_STEP_HCALL) {
+    if (insn->cls == PPC_STEP_SC || insn->cls == PPC_STEP_HCALL ||
+        !plan->have_insn) {
         /* From problem state a hypercall comes back as a system call */
         add_vector(&list, 0xc00);
-    } else if (insn->cls == PPC_STEP_SCV) {
-        uint64_t base = list.ail == 3 ? SCV_BASE_AIL : SCV_BASE_REAL;
+    }
+    if (insn->cls == PPC_STEP_SCV ||
+        (!plan->have_insn && plan->before.isa300)) {
+        /* Of an unknown instruction: level 0, the only one that Linux has */
+        uint64_t base = list.ail == 3 ? SCV_BASE_AIL : PPC_STEP_VECTOR_SCV;
 
         add_trap(&list, base + insn->l * 0x20, PPC_STEP_TRAP_INTERRUPT,
-                 SCV_BASE_REAL, list.ail == 3);
+                 PPC_STEP_VECTOR_SCV, list.ail == 3);
     }
     return list.nr;
 }
@@ -517,7 +544,7 @@ static void finish_trace(const PPCStepPlan *plan, PPCStepRegs *regs)
 static void finish_interrupt(const PPCStepPlan *plan, uint32_t vector,
                              PPCStepRegs *regs)
 {
-    if (vector == SCV_BASE_REAL) {
+    if (vector == PPC_STEP_VECTOR_SCV) {
         /* scv saves MSR in CTR, and leaves EE alone (4.3.1) */
         regs->ctr = guest_bits(plan, regs->ctr);
         regs->msr = guest_bits(plan, regs->msr);

@@ -43,6 +43,7 @@
 #define PPC_STEP_MSR_SF  (1ULL << 63)
 #define PPC_STEP_MSR_HV  (1ULL << 60)
 #define PPC_STEP_MSR_TS  (3ULL << 33)
+#define PPC_STEP_MSR_TS_T (2ULL << 33)
 #define PPC_STEP_MSR_S   (1ULL << 22)
 #define PPC_STEP_MSR_EE  (1ULL << 15)
 #define PPC_STEP_MSR_PR  (1ULL << 14)
@@ -66,6 +67,8 @@
  * @lpcr_ile: LPCR[ILE]
  * @msr_mask: the MSR bits that this processor has
  * @isa300: it has rfscv (Power ISA 3.0 or later)
+ * @fwnmi: where the hypervisor delivers a system reset and a machine check, in
+ *     real mode, if not at their vectors; 0 if it does
  */
 typedef struct PPCStepRegs {
     uint64_t gpr[32];
@@ -81,6 +84,7 @@ typedef struct PPCStepRegs {
     bool lpcr_ile;
     uint64_t msr_mask;
     bool isa300;
+    uint64_t fwnmi[2];
 } PPCStepRegs;
 
 /**
@@ -113,6 +117,9 @@ typedef struct PPCStepTrapAt {
 /* Where interrupts go with AIL = 3, plus the vector (7.2.1) */
 #define PPC_STEP_AIL_BASE 0xc000000000004000ULL
 
+/* scv, level 0 (7.5.27) */
+#define PPC_STEP_VECTOR_SCV 0x17000
+
 #define PPC_STEP_TRAPS_MAX 28
 
 /* Load-and-reserve sequences: gdb looks at as many instructions */
@@ -123,7 +130,8 @@ typedef struct PPCStepTrapAt {
  * PPCStepPlan: how to take this step
  * @insn: the instruction, meaningless unless @have_insn
  * @have_insn: false if its address is not mapped: the step will end with an
- *     instruction storage or segment interrupt
+ *     instruction storage or segment interrupt, unless it is mapped meanwhile.
+ *     Then a hypercall, or scv with a level other than 0, runs one more
  * @before: the registers before it
  * @run: let the processor run it; false: @after holds the result
  * @after: the registers after an emulated instruction

@@ -573,6 +573,74 @@ static void test_unmapped(void)
     g_assert_false(p.have_next);
     g_assert_true(traps_at(&p, 3, 0xc000000000004400));
     g_assert_true(traps_at(&p, 3, 0xc000000000004480));
+    /* Unless it is mapped meanwhile; sc and scv are not traced */
+    g_assert_true(traps_at(&p, 3, 0xc000000000004c00));
+    g_assert_true(traps_at(&p, 3, 0xc000000000003000));
+    g_assert_true(traps_at(&p, 0, 0xc00));
+    g_assert_true(traps_at(&p, 0, 0x17000));
+}
+
+/* A hypervisor's system reset and machine check may go elsewhere (FWNMI) */
+static void test_fwnmi(void)
+{
+    PPCStepRegs r = regs_at(0x100000, SF | EE, 3), at;
+    PPCStepPlan p;
+
+    r.fwnmi[0] = 0x8000;
+    r.fwnmi[1] = 0x8100;
+    p = plan_for(NOP, &r, true);
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_true(traps_at(&p, 3, i ? 0x200 : 0x100));
+        g_assert_true(traps_at(&p, 3, r.fwnmi[i]));
+        at = regs_at(r.fwnmi[i], SF | ME, 0);
+        at.srr0 = r.pc;
+        at.srr1 = ppc_step_plan_enter_msr(&p);
+        finish(&p, 3, &at);
+        g_assert_cmphex(at.pc, ==, r.fwnmi[i]);
+        g_assert_cmphex(at.msr, ==, SF | ME);
+        g_assert_cmphex(at.srr0, ==, r.pc);
+        g_assert_cmphex(at.srr1, ==, r.msr);
+    }
+}
+
+/*
+ * In a transaction the instruction does not run: the stop has made it fail.  Where
+ * the failure handler is only the Trace interrupt says.
+ */
+static void test_transaction(void)
+{
+    static const uint32_t untraced[] = { SC, SC1, SCV3 };
+    static const uint32_t sequence[] = { LWARX, STWCX };
+    PPCStepRegs r = regs_at(0x100000, SF | PR | PPC_STEP_MSR_TS_T, 0), at;
+    uint32_t words[2] = { NOP, 0 };
+    PPCStepPlan p;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(untraced); i++) {
+        words[0] = untraced[i];
+        g_assert_nonnull(ppc_step_plan_make(&p, &r, words, true));
+    }
+    p = plan_for(NOP, &r, true);
+    g_assert_true(p.trace);
+    g_assert_false(ppc_step_plan_untraced(&p));
+
+    /* Behind the first instruction of the handler, with no transaction */
+    p = plan_for(NOP, &r, true);
+    at = regs_at(0xd00, SF, 0);
+    at.srr0 = 0x200004;
+    at.srr1 = SF | PR | SE | SRR1_TRACE;
+    finish(&p, 0, &at);
+    g_assert_cmphex(at.pc, ==, 0x200004);
+    g_assert_cmphex(at.msr, ==, SF | PR);
+
+    p = plan_for(LWARX, &r, true);
+    g_assert_nonnull(ppc_step_plan_sequence(&p, sequence, 2));
+
+    /* Suspended: they run, and do not belong to it */
+    r.msr = SF | PR | (PPC_STEP_MSR_TS & ~PPC_STEP_MSR_TS_T);
+    for (unsigned i = 0; i < G_N_ELEMENTS(untraced); i++) {
+        words[0] = untraced[i];
+        g_assert_null(ppc_step_plan_make(&p, &r, words, true));
+    }
 }
 
 static void test_refused(void)
@@ -956,6 +1024,8 @@ int main(int argc, char **argv)
     g_test_add_func("/step-plan/trace-handler", test_trace_handler);
     g_test_add_func("/step-plan/trace-made", test_trace_made);
     g_test_add_func("/step-plan/unmapped", test_unmapped);
+    g_test_add_func("/step-plan/fwnmi", test_fwnmi);
+    g_test_add_func("/step-plan/transaction", test_transaction);
     g_test_add_func("/step-plan/refused", test_refused);
     g_test_add_func("/step-plan/sequence/sizes", test_sequence_sizes);
     g_test_add_func("/step-plan/sequence/length", test_sequence_length);
