@@ -54,6 +54,9 @@ typedef enum KvmPpcStepExit {
  * kvmppc_step_init() - there is a vCPU
  * @trap: its KVM_REG_PPC_DEBUG_INST, in the host's byte order; KVM gives all
  *     vCPUs the same
+ *
+ * Not to be called for PR and Book E, where KVM steps by itself: the functions
+ * below do nothing then.
  */
 void kvmppc_step_init(CPUState *cs, uint32_t trap);
 
