@@ -25,7 +25,8 @@
  *     waiting for an interrupt
  * @over_queued: kvmppc_step_over_queue() has been called, nothing done yet
  * @over_match: what to step over is an access that a watchpoint matched in vain
- * @over_failed: the instruction can't be stepped, and the trap is in its way
+ * @over_failed: the instruction can't be stepped, and the trap is in its way:
+ *     stop the vCPU
  * @stepping_over: this is no step that the debugger has asked for, or one that
  *     is taken in the same way
  * @alone: the debugger's step, to be taken while no other vCPU runs

@@ -164,8 +164,15 @@ static int step_over(PPCStep *step)
         kvmppc_points_suspend(cs, true);
     }
     ret = step_session_begin(s) ?: step_session_emulate(s);
-    /* A hypercall may wait, and all with it: its trap has to go first */
-    if (s->phase == STEP_ARMED && !kvmppc_step_may_wait(step)) {
+    if (s->phase == STEP_ARMED && kvmppc_step_may_wait(step)) {
+        /*
+         * All would wait with it: its trap has to go first.  A user's, met by
+         * another address than the one that was given, does not go.
+         */
+        step->over_failed = breakpoint_set_refs(kvmppc_breakpoints,
+                                                s->plan.insn_addr,
+                                                BREAKPOINT_OWNER_USER);
+    } else if (s->phase == STEP_ARMED) {
         plan = s->plan;
         force_traps(&plan, true);
         for (int i = 0; s->phase == STEP_ARMED && i < STEP_OVER_EXITS; i++) {

@@ -15,6 +15,7 @@
 static uint8_t memory[0x2000];
 static uint64_t pc;
 static int plan_fails, enter_fails;
+static bool may_wait;
 static unsigned runs, reports;
 static struct kvm_run run;
 static PPCStep step;
@@ -125,7 +126,7 @@ bool runstate_is_running(void)
 
 bool kvmppc_step_may_wait(PPCStep *s)
 {
-    return false;
+    return may_wait;
 }
 
 void kvmppc_step_report_refused(CPUState *cs, const StepSession *s)
@@ -198,6 +199,7 @@ static void setup(void)
     kvmppc_step_over_init();
     pc = FOREIGN;
     plan_fails = enter_fails = 0;
+    may_wait = false;
     runs = reports = 0;
 }
 
@@ -244,6 +246,27 @@ static void test_not_written(void)
     g_assert_true(step.over_failed);
 }
 
+/*
+ * A hypercall is not run while all others wait.  Another's step ends; a user's
+ * breakpoint, which that vCPU meets by another address, stays.
+ */
+static void test_hypercall(void)
+{
+    for (int users = 0; users < 2; users++) {
+        setup();
+        may_wait = true;
+        if (users) {
+            breakpoint_set_add(kvmppc_breakpoints, FOREIGN,
+                               BREAKPOINT_OWNER_USER);
+        }
+        meet_trap();
+        g_assert_cmphex(pc, ==, FOREIGN);
+        g_assert_cmpuint(runs, ==, 0);
+        g_assert_cmpuint(reports, ==, 0);
+        g_assert_cmpint(step.over_failed, ==, users);
+    }
+}
+
 /* The debugger's own step, alone: it waits for the end, and is told why it is none */
 static void test_alone(void)
 {
@@ -267,6 +290,7 @@ int main(int argc, char **argv)
     g_test_add_func("/step-over/over", test_over);
     g_test_add_func("/step-over/refused", test_refused);
     g_test_add_func("/step-over/not-written", test_not_written);
+    g_test_add_func("/step-over/hypercall", test_hypercall);
     g_test_add_func("/step-over/alone", test_alone);
     return g_test_run();
 }
