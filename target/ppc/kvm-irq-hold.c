@@ -8,7 +8,6 @@
 #include <linux/kvm.h>
 #include "qemu/timer.h"
 #include "hw/ppc/ppc.h"
-#include "migration/vmstate.h"
 #include "system/kvm.h"
 #include "cpu.h"
 #include "kvm_ppc.h"
@@ -199,26 +198,3 @@ bool kvmppc_irq_held(const KvmPpcHeld *held)
 {
     return held->decrementer || held->doorbell || held->external;
 }
-
-static bool held_is_valid(void *opaque, int version_id)
-{
-    KvmPpcHeld *held = opaque;
-
-    return held->presenter < KVMPPC_PRESENTER_MAX;
-}
-
-const VMStateDescription vmstate_kvmppc_held = {
-    .name = "kvmppc_held",
-    .version_id = 1,
-    .minimum_version_id = 1,
-    .fields = (const VMStateField[]) {
-        VMSTATE_BOOL(decrementer, KvmPpcHeld),
-        VMSTATE_BOOL(doorbell, KvmPpcHeld),
-        VMSTATE_BOOL(external, KvmPpcHeld),
-        VMSTATE_UINT8(presenter, KvmPpcHeld),
-        VMSTATE_VALIDATE("presenter is known", held_is_valid),
-        VMSTATE_UINT8(priority, KvmPpcHeld),
-        VMSTATE_UINT64(dec_expiry, KvmPpcHeld),
-        VMSTATE_END_OF_LIST()
-    }
-};

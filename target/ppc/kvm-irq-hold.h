@@ -63,6 +63,4 @@ int kvmppc_irq_release(CPUState *cs, KvmPpcHeld *held);
  */
 bool kvmppc_irq_held(const KvmPpcHeld *held);
 
-extern const VMStateDescription vmstate_kvmppc_held;
-
 #endif /* TARGET_PPC_KVM_IRQ_HOLD_H */

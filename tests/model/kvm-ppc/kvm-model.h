@@ -138,6 +138,7 @@ int kvm_arch_handle_exit(CPUState *cs, struct kvm_run *run);
 
 #define SSTEP_NOIRQ 2
 #define warn_report(...) g_test_message(__VA_ARGS__)
+#define error_report(...) g_test_message(__VA_ARGS__)
 
 static inline void trace_kvm_step_over(int cpu, bool done) { }
 static inline void trace_kvm_step_undo(int cpu, uint64_t pc) { }
