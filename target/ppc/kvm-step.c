@@ -276,7 +276,7 @@ static void do_retry(CPUState *cs, run_on_cpu_data data)
         if (s->phase != STEP_ARMED) {
             take(step);
         } else if (step_session_resume(s)) {
-            report_refused(cs, s);
+            kvmppc_step_report_refused(cs, s);
         }
     } else {
         kvmppc_step_release_held(step);
