@@ -32,6 +32,7 @@
  * @alone: the debugger's step, to be taken while no other vCPU runs
  * @overdue_end: the step was given up waiting for
  * @in_guest: between kvmppc_step_over_enter() and kvmppc_step_over_leave()
+ * @ail: LPCR[AIL] that the traps are placed for
  */
 typedef struct PPCStep {
     StepSession session;
@@ -48,6 +49,7 @@ typedef struct PPCStep {
     bool alone;
     bool overdue_end;
     bool in_guest;
+    uint8_t ail;
 } PPCStep;
 
 /* kvm-step.c */

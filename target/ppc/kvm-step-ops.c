@@ -152,10 +152,10 @@ static int step_place(void *vcpu, StepPlan *plan)
     int ret;
 
     QEMU_BUILD_BUG_ON(PPC_STEP_TRAPS_MAX > STEP_TRAPS_MAX);
+    step->ail = kvmppc_regs_ail(CPU(step->cpu));
 again:
     plan->nr_traps = 0;
-    nr = ppc_step_plan_traps(&step->plan, kvmppc_regs_ail(CPU(step->cpu)),
-                             traps);
+    nr = ppc_step_plan_traps(&step->plan, step->ail, traps);
     for (unsigned i = 0; i < nr; i++) {
         ret = place_trap(step, &traps[i], plan);
         if (ret == -EAGAIN && ppc_step_plan_untraced(&step->plan)) {
@@ -316,12 +316,12 @@ static int step_finish(void *vcpu, StepPlan *plan, uint64_t pc)
     if (ret) {
         return ret;
     }
-    end = ppc_step_plan_finish(&step->plan, regs.lpcr_ail, &regs, &undone);
+    end = ppc_step_plan_finish(&step->plan, step->ail, &regs, &undone);
     if (undone && kvmppc_irq_hold(cs, &step->held, undone)) {
         /* It can't be held back, and ends the step at its vector */
         kvmppc_step_regs_get(CPU(step->cpu), &regs);
         step->plan.noirq = false;
-        end = ppc_step_plan_finish(&step->plan, regs.lpcr_ail, &regs, &undone);
+        end = ppc_step_plan_finish(&step->plan, step->ail, &regs, &undone);
     }
     trace_kvm_step_finish(cs->cpu_index, pc, regs.pc, regs.msr, undone);
     ret = kvmppc_step_regs_put(CPU(step->cpu), &regs, false);

@@ -513,29 +513,45 @@ bool kvmppc_step_holds_external(CPUState *cs)
     return steps && kvmppc_get_step(cs)->held.external;
 }
 
-static void lpcr_changed(CPUState *cs, run_on_cpu_data data)
+/* Has it been interrupted, and not run into the trap at the vector yet? */
+static bool stands_on_vector(PPCStep *step)
 {
-    StepSession *s = &kvmppc_get_step(cs)->session;
-    int ret = step_session_move(s);
+    const PPCStepPlan *plan = &step->plan;
+    uint64_t pc;
 
-    if (ret) {
-        error_report("the step of CPU %d may not end: 0x%" PRIx64 ": %s",
-                     cs->cpu_index, s->plan.reason_addr, s->plan.reason);
+    if (kvmppc_step_get_pc(step, &pc) ||
+        !step_session_traps_at(&step->session, pc) ||
+        (plan->have_next && pc == plan->next)) {
+        return false;
     }
+    for (unsigned i = 0; i < plan->nr_exits; i++) {
+        if (plan->exits[i] == pc) {
+            return false;
+        }
+    }
+    return true;
 }
 
-void kvmppc_step_lpcr_changed(void)
+void kvmppc_step_lpcr_changed(CPUState *cs)
 {
-    CPUState *cs;
+    PPCStep *step;
+    StepSession *s;
+    uint8_t ail;
 
     if (!steps) {
         return;
     }
     kvmppc_points_moved();
-    CPU_FOREACH(cs) {
-        if (active) {
-            run_on_cpu(cs, lpcr_changed, RUN_ON_CPU_NULL);
-        }
+    if (!active) {
+        return;
+    }
+    step = kvmppc_get_step(cs);
+    s = &step->session;
+    ail = step->ail;
+    if (!stands_on_vector(step) && step_session_move(s)) {
+        step->ail = ail;
+        error_report("the step of CPU %d may not end: 0x%" PRIx64 ": %s",
+                     cs->cpu_index, s->plan.reason_addr, s->plan.reason);
     }
 }
 

@@ -30,6 +30,7 @@ VECTORS = (0x300, 0x380, 0x400, 0x480, 0x500, 0x600, 0x700, 0x800, 0x900, 0xa00,
            0xc00, 0xf00, 0xf20, 0xf40, 0xf60, 0xf80)
 PREFIXED = ("paddi", "pld", "pstw", "pnop")
 CHUNK = 0x400                           # of memory, for a packet
+FIRST, SECOND = "p1.1", "p1.2"
 # Beside all that `g` has: general, floating point, pc, msr, cr, lr, ctr, xer, fpscr
 SPRS = ("srr0", "srr1", "dar", "dsisr", "sprg0", "sprg1", "sprg2", "sprg3", "tar")
 
@@ -598,7 +599,86 @@ def unmapped_by_another(bench: Bench) -> None:
         bench.notes.append(f"unmapped by another vCPU: {ran} steps, {met} times at 0x400")
 
 
+@contextlib.contextmanager
+def two_vcpus(bench: Bench) -> Iterator[Side]:
+    """places.S with a second vCPU, stopped; p1.1 is selected."""
+    image = Image.load(bench.payloads["places"])
+    with bench.guest("places", cpus=2) as guest:
+        gdb = Gdb.connect(guest.gdb_port, timeout=20)
+        side = Side(gdb, image)
+        side.begin(Case("start the other", side.at["s_second"], 0))
+        gdb.run_to(side.at["second"])
+        check("who has been started", gdb.stop.thread, "p01.02")
+        gdb.select(FIRST)
+        yield side
+
+
+def ail_moved_by_another(bench: Bench) -> None:
+    """clauses 1, 3, 4: another vCPU moves the vectors all the time: each interrupt is met"""
+    steps = 2000 if bench.options.full else 100
+    with two_vcpus(bench) as side:
+        gdb, at = side.gdb, side.at
+        # One that is due at each step in problem state, and held back
+        side.begin(Case("decrementer", at["s_decrementer"], 0, registers={"r25": 1}))
+        gdb.run_to(at["ready"])
+        gdb.select(SECOND)
+        side.write({"pc": at["s_to_and_fro"], "r24": 0})
+        gdb.select(FIRST)
+        log = gdb.read_memory(at["log_at"], 8)
+        low = high = 0
+        for n in range(steps):
+            insn, msr = ("w_addi", USER) if n % 2 else ("w_sc", IR | DR)
+            given = {"msr": side.msr | msr, "pc": at[insn], "srr0": 0x123450, "srr1": 0x123}
+            side.write(given)
+            gdb.resume(f"vCont;s:{FIRST};c")
+            gdb.wait(20)
+            what = f"step {n}, {insn}"
+            check(f"{what}: who stopped", gdb.stop.thread, "p01.01")
+            now = gdb.read(list(given))
+            check(f"{what}: a handler has run", gdb.read_memory(at["log_at"], 8), log)
+            if n % 2:
+                check(what, now, given | {"pc": at[insn] + 4})
+                continue
+            low += now["pc"] == 0xc00
+            high += now["pc"] == AIL_BASE + 0xc00
+            check(f"{what}: pc {now['pc']:#x} is a vector's", low + high, n // 2 + 1)
+            check(f"{what}: SRR0", now["srr0"], at[insn] + 4)
+            check(f"{what}: SRR1", now["srr1"], given["msr"])
+        gdb.select(SECOND)
+        turns = gdb.read(["r24"])["r24"]
+        bench.notes.append(f"vectors moved to and fro {turns} times in {steps} steps, of sc "
+                           f"{low} to 0xc00 and {high} to {AIL_BASE + 0xc00:#x}")
+        check(f"both vectors were met ({low}, {high})", low > 0 and high > 0, True)
+
+
+def two_at_a_vector(bench: Bench) -> None:
+    """clause 4: a vCPU is stepped at the Trace vector while another one's step needs it"""
+    both = 0
+    with two_vcpus(bench) as side:
+        gdb, at = side.gdb, side.at
+        before = gdb.read_memory(at["log_at"], 8)
+        for n in range(20):
+            for thread, pc in ((SECOND, TRACE), (FIRST, at["w_addi"])):
+                gdb.select(thread)
+                side.write({"msr": side.msr, "pc": pc})
+            threads = (FIRST, SECOND) if n % 2 else (SECOND, FIRST)
+            gdb.resume("vCont" + "".join(f";s:{thread}" for thread in threads))
+            gdb.wait(20)
+            moved = 0
+            for thread, pc in ((SECOND, TRACE), (FIRST, at["w_addi"])):
+                gdb.select(thread)
+                now = gdb.read(["pc", "msr"])
+                check(f"{thread}: pc", now["pc"] in (pc, pc + 4), True)
+                check(f"{thread}: MSR", now["msr"], side.msr)
+                moved += now["pc"] != pc
+            check("one or both have moved", moved > 0, True)
+            both += moved == 2
+            check("the guest's log of interrupts", gdb.read_memory(at["log_at"], 8), before)
+        bench.notes.append(f"two at the Trace vector: in {both} of 20 both had got on")
+
+
 TESTS: list[Test] = [
     trace_handler, trace_handler_ail, vectors, page_end, prefixed, own_code, trapped_words,
     no_breakpoint_there, modes, another_pid, unmapped_by_another,
+    ail_moved_by_another, two_at_a_vector,
 ]

@@ -67,12 +67,23 @@ ready:
 stop:   b       .
 
         # To other interrupt vectors
-        .globl  s_ail_3, s_ail_0
+        .globl  s_ail_3, s_ail_0, s_to_and_fro
 s_ail_3:
         set_mode 3, 3
         b       ready
 s_ail_0:
         set_mode 3, 0
+        b       ready
+s_to_and_fro:
+        set_mode 3, 3
+        set_mode 3, 0
+        addi    r24, r24, 1
+        b       s_to_and_fro
+
+        # The decrementer runs out in r25 ticks
+        .globl  s_decrementer
+s_decrementer:
+        mtdec   r25
         b       ready
 
         # Words to be put at a vector, at the end of a page and elsewhere
