@@ -14,7 +14,7 @@ from rsp import RspError
 if TYPE_CHECKING:
     from soak import Session
 
-PR, SE, BE = 1 << 14, 1 << 10, 1 << 9
+EE, PR, SE, BE = 1 << 15, 1 << 14, 1 << 10, 1 << 9
 DAIF, SS = 0xf << 6, 1 << 21
 MASK = (1 << 64) - 1
 
@@ -149,6 +149,18 @@ class Ppc64Linux(Linux):
     def may_stay(self, session: Session, word: int | None, before: dict[str, int]) -> bool:
         """One that has ceded itself, which answers without having moved."""
         return word in self.waits or session.word_before(before) in self.waits
+
+    def left_behind(self, session: Session, thread: int, word: int, before: dict[str, int],
+                    after: dict[str, int]) -> str:
+        """SE, BE and EE, which few instructions change."""
+        allowed = self.successors(word, before)
+        if allowed is None or word >> 26 == 31 and word >> 1 & 0x3ff in (146, 178):
+            return ""                   # rfid, sc; mtmsr, mtmsrd
+        old, new, where = before["msr"], after["msr"], "MSR"
+        if after["pc"] not in allowed:
+            new, where = session.regs(thread, "srr1")["srr1"], "SRR1"
+        changed = (old ^ new) & (SE | BE | EE)
+        return f"MSR {old:#x}, then {where} {new:#x}" if changed else ""
 
     def comes_anyway(self, vector: int, before: dict[str, int]) -> bool:
         """A performance monitor interrupt, in problem state."""

@@ -311,9 +311,10 @@ class Session:
             if left and to != pc:
                 raise AssertionError(f"{step}: {left}")
             allowed = self.arch.successors(word, before)
-            if allowed is None or to in allowed:
-                if allowed is not None or to != pc:
-                    return
+            # No instruction leads to where an interrupt would be taken
+            if to in allowed if allowed is not None else (
+                    to != pc and (trap is None or not self.arch.asynchronous(trap))):
+                return
         if to == pc:
             self.gdb.select(self.threads[thread])
             if not self.arch.may_stay(self, word, before):

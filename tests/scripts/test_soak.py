@@ -24,7 +24,9 @@ VECTORS, = ARM64.vectors
 AT = 0xffff800080200000
 MSR, PROBLEM = 1 << 63 | 1, 1 << 63 | 1 << 14 | 1
 NOP, SELF, BRANCH, SET, WFI = 0xd503201f, 0x14000000, 0x14000004, 0x19c10440, 0xd503207f
-PPC_NOP, CEDE = 0x60000000, 0x44000022
+ERET = 0xd69f03e0
+PPC_NOP, CEDE, SC, RFID, LWARX = 0x60000000, 0x44000022, 0x44000002, 0x4c000024, 0x7c001828
+SE, EE = 1 << 10, 1 << 15
 
 
 class MadeUp:
@@ -34,6 +36,7 @@ class MadeUp:
         self.regs, self.words = regs, words
         self.thread = 1
         self.after: dict[int, int] = {}
+        self.also: dict[str, int] = {}          # other registers of both
         self.first = 1
 
     def select(self, name: str) -> None:
@@ -48,7 +51,7 @@ class MadeUp:
     def resume(self, packet: str) -> None:
         assert packet in ("vCont;s:1;s:2", "vCont;s:1")
         for thread, pc in self.after.items():
-            self.regs[thread]["pc"] = pc
+            self.regs[thread] |= self.also | {"pc": pc}
 
     def wait(self, _: float) -> Stop:
         return Stop("T", 5, f"{self.first:02x}", raw=f"T05thread:{self.first:02x};")
@@ -79,6 +82,8 @@ def fails(what: str) -> contextlib.AbstractContextManager[object]:
     (ARM64, NOP, 0, VECTORS + 0x200, ""),
     (ARM64, NOP, 0, VECTORS + 0x280, "NOIRQ"),
     (ARM64, NOP, 0, VECTORS + 0x480, "NOIRQ"),
+    (ARM64, ERET, 0, AT + 400, ""),
+    (ARM64, ERET, 0, VECTORS + 0x480, "NOIRQ"),
     (PPC64, PPC_NOP, MSR, AT + 4, ""),
     (PPC64, PPC_NOP, MSR, AT, "not moved"),
     (PPC64, CEDE, MSR, AT, ""),
@@ -87,10 +92,34 @@ def fails(what: str) -> contextlib.AbstractContextManager[object]:
     (PPC64, PPC_NOP, MSR, 0xc000000000004f00, "NOIRQ"),
     (PPC64, PPC_NOP, PROBLEM, 0xc000000000004f00, ""),
     (PPC64, PPC_NOP, MSR, 0xc000000000004300, ""),
+    (PPC64, SC, MSR, 0xc000000000004c00, ""),
+    (PPC64, SC, MSR, 0xc000000000004900, "NOIRQ"),
+    (PPC64, RFID, MSR, AT + 400, ""),
+    (PPC64, RFID, MSR, AT, "not moved"),
+    (PPC64, RFID, MSR, 0xc000000000004500, "NOIRQ"),
+    (PPC64, LWARX, MSR, 0xc000000000004a00, "NOIRQ"),
 ])
 def test_step(arch: Linux, word: int, msr: int, to: int, wrong: str) -> None:
     made = session(arch, {AT: word}, msr=msr)
     made.gdb.after = {1: to}
+    with fails(wrong) if wrong else contextlib.nullcontext():
+        made.step(1, others=False)
+
+
+@pytest.mark.parametrize("word, to, before, after, wrong", [
+    (PPC_NOP, AT + 4, MSR | EE, {"msr": MSR | EE}, ""),
+    (PPC_NOP, AT + 4, MSR | EE, {"msr": MSR}, "then MSR"),
+    (PPC_NOP, AT + 4, MSR, {"msr": MSR | SE}, "then MSR"),
+    (PPC_NOP, 0xc000000000004300, MSR | EE, {"msr": MSR, "srr1": MSR | EE}, ""),
+    (PPC_NOP, 0xc000000000004300, MSR | EE, {"msr": MSR, "srr1": MSR}, "then SRR1"),
+    (PPC_NOP, 0xc000000000004300, MSR, {"msr": MSR, "srr1": MSR | SE}, "then SRR1"),
+    (PPC_NOP, 0xc000000000004d00, MSR | SE, {"msr": MSR, "srr1": MSR | SE}, ""),
+    (RFID, AT + 400, MSR, {"msr": MSR | EE}, ""),
+])
+def test_left_behind(word: int, to: int, before: int, after: dict[str, int],
+                     wrong: str) -> None:
+    made = session(PPC64, {AT: word}, msr=before)
+    made.gdb.after, made.gdb.also = {1: to}, after
     with fails(wrong) if wrong else contextlib.nullcontext():
         made.step(1, others=False)
 
