@@ -29,6 +29,7 @@ ASYNCHRONOUS = (0x500, 0x900, 0xa00)
 SRR1_INFO = 0x783f0000
 XICS, XIVE = "ic-mode=xics", "ic-mode=xive"
 XICS_IN_QEMU = "ic-mode=xics,kernel-irqchip=off"
+AT_ONCE = 100_000               # rounds of the loop, of 5 instructions: some milliseconds
 FAST, SLOW = 0x20000, 0x10000000        # 256 us and half a second, at 512 MHz
 
 COUNTERS = ("ticks", "periods", "early", "doubled", "doorbells_sent", "doorbells_taken",
@@ -220,6 +221,7 @@ def held_back(bench: Bench, state: State, machine: str = XICS,
         at_full_speed(guest, "at full speed")
         names = ["pc", "msr", "r20", "srr0", "srr1"]
         begun = time.monotonic()
+        most = 0
         for number in range(steps // each):
             enter_round(guest)
             counts = guest.counters()
@@ -239,7 +241,20 @@ def held_back(bench: Bench, state: State, machine: str = XICS,
                 # KVM's way of setting the ICP raises a pending IPI once more, and
                 # says so (kvmppc_xive_set_icp): there is nothing in XIRR then
                 guest.spurious += 1
-            guest.finish_round(f"{what_irq}, round {number}")
+            what = f"{what_irq}, round {number}"
+            after = guest.finish_round(what)
+            for name in ("doorbells_taken", "externals_taken"):
+                check(f"{what}: {name}", after[name], counts[name] + 1)
+            # All was due before it ran on: it has not waited in the loop
+            spun = gdb.read(["r20"])["r20"] - first["r20"] - (each + 4) // 5
+            check(f"{what}: {spun} times round the loop, less than {AT_ONCE}",
+                  spun < AT_ONCE, True)
+            most = max(most, spun)
+            # And nothing comes again: a step with all taken, and the end of the loop once more
+            gdb.step()
+            gdb.write("pc", at["loop"])
+            gdb.run_to(at["leave"])
+            guest.check_counts(f"{what}, behind one more step")
         spent = (time.monotonic() - begun) / steps
         last = at_full_speed(guest, "at full speed, after the steps")
         check("a trap is left", TRAP in gdb.raw_memory(0x100, 0xf00), False)
@@ -248,7 +263,8 @@ def held_back(bench: Bench, state: State, machine: str = XICS,
             f"{spent * 1000:.1f} ms each; "
             f"{last['ticks']} ticks, {last['doorbells_taken']} doorbells, "
             f"{last['externals_taken']} externals, none lost or doubled"
-            + f", {last['spurious']} spurious" * bool(last["spurious"]))
+            + f", {last['spurious']} spurious" * bool(last["spurious"])
+            + f"; up to {most} times round the loop before all were taken")
 
 
 def held_back_privileged(bench: Bench) -> None:
