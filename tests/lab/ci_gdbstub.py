@@ -80,7 +80,7 @@ class KvmBench(common.Bench):
             self.READY_KIND = HARDWARE          # the code is not in RAM before that
             return {payloads.ASSEMBLY: payloads.build_x86(out)}
         return super().build_payloads(out) | {name: self.lab.payloads[name]
-                                              for name in ("range", "points", "places")}
+                                              for name in ("range", "points", "places", "cede")}
 
     @contextlib.contextmanager
     def guest(self, payload: str = payloads.ASSEMBLY, cpus: int | str = 1, thread: str = "",
@@ -510,6 +510,31 @@ def range_waiting(bench: Bench) -> None:
     kvm.all_of([t_state.range_into_wait])
 
 
+def over_anothers_trap(bench: Bench) -> None:
+    """clause 4: a vCPU meets the trap of another one's step: it runs that instruction, once"""
+    with KvmBench(bench).stopped(2) as (target, gdb):
+        for n in range(5):
+            gdb.select(FIRST)
+            place(gdb, target.cede)
+            gdb.insert(target.cede_call)
+            check_thread(answers(gdb, f"vCont;c:{FIRST}"), FIRST)
+            gdb.remove(target.cede_call)
+            gdb.select(SECOND)
+            place(gdb, target.cede_behind)
+            gdb.write("r5", 0)
+            gdb.write("r3", 0)
+            # H_CEDE waits, for up to 200 ms, and has its trap where the other one stands
+            check_thread(answers(gdb, f"vCont;s:{FIRST};c:{SECOND}"), FIRST)
+            what = f"turn {n}"
+            check(f"{what}: pc", on(gdb, FIRST, "pc"), [target.cede_behind])
+            pc, r5 = on(gdb, SECOND, "pc", "r5")
+            check(f"{what}: r5 of the other, at {pc:#x}", r5, 1)
+            check(f"{what}: its pc", pc == target.cede_end or
+                  target.spin <= pc < target.spin_end, True)
+            check(f"{what}: a trap is left", TRAP in gdb.raw_memory(target.cede_behind & ~7, 16),
+                  False)
+
+
 # gdb
 
 def gdb_next(bench: Bench) -> None:
@@ -626,19 +651,27 @@ def unwritable(bench: Bench) -> None:
 def refused_beside_emulated(bench: Bench) -> None:
     """clause 9: of two steps in a packet one is refused; the other's instruction, emulated, is not done"""
     with KvmBench(bench).stopped(2) as (target, gdb):
-        gdb.select(SECOND)
-        place(gdb, 0x40000000)                  # behind the end of memory
-        gdb.select(FIRST)
-        place(gdb, target.ticking_msr)
-        gdb.write("r4", 1)
-        before = gdb.read()
-        for _ in range(3):
-            refused(gdb, [f"vCont;s:{FIRST};s:{SECOND}"])
-            now = gdb.read()
-            check("registers that have changed",
-                  {name: value for name, value in now.items() if value != before[name]}, {})
-        gdb.select(SECOND)
-        place(gdb, target.second)
+        nowhere = 0x40000000                    # behind the end of memory
+        for at in (target.ticking_msr, target.straight):
+            gdb.select(SECOND)
+            place(gdb, nowhere)
+            gdb.select(FIRST)
+            place(gdb, at)
+            gdb.write("r4", 1)
+            before = gdb.read()
+            for _ in range(3):
+                refused(gdb, [f"vCont;s:{FIRST};s:{SECOND}"])
+                now = gdb.read()
+                check("registers that have changed",
+                      {name: value for name, value in now.items() if value != before[name]}, {})
+            check("a trap is left", TRAP in gdb.raw_memory(0x100, 0xf00) +
+                  gdb.raw_memory(target.straight & ~7, 16), False)
+            # Neither is still to be stepped
+            gdb.select(SECOND)
+            place(gdb, target.second)
+            gdb.select(FIRST)
+            place(gdb, target.spin)
+            goes_on(gdb)
         gdb.select(FIRST)
         # By itself, and with the other's
         for action in (f"vCont;s:{FIRST}", f"vCont;s:{FIRST};c:{SECOND}"):
@@ -1037,7 +1070,7 @@ def no_acks(bench: Bench) -> None:
 
 TESTS: list[Test] = [
     range_cost, range_loop, range_edges, range_as_steps, range_points, range_two_vcpus,
-    range_holds_interrupts, hot_plugged, range_emulated, range_waiting, gdb_next,
+    range_holds_interrupts, hot_plugged, range_emulated, range_waiting, over_anothers_trap, gdb_next,
     under_breakpoints, under_an_alias, unwritable, refused_beside_emulated, step_off,
     step_off_two, step_off_one_by_two, met_together, put_on_breakpoint, many_breakpoints,
     stop_words,
