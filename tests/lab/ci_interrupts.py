@@ -29,7 +29,7 @@ ASYNCHRONOUS = (0x500, 0x900, 0xa00)
 SRR1_INFO = 0x783f0000
 XICS, XIVE = "ic-mode=xics", "ic-mode=xive"
 XICS_IN_QEMU = "ic-mode=xics,kernel-irqchip=off"
-AT_ONCE = 100_000               # rounds of the loop, of 5 instructions: some milliseconds
+AT_ONCE = 10_000                # rounds of the loop, of 5 instructions: one or none was seen
 FAST, SLOW = 0x20000, 0x10000000        # 256 us and half a second, at 512 MHz
 
 COUNTERS = ("ticks", "periods", "early", "doubled", "doorbells_sent", "doorbells_taken",
