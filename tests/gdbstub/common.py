@@ -53,6 +53,7 @@ class Monitor:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.sock.settimeout(LIMIT)
+        self.events: list[str] = []             # that have come before an answer
         self.file = self.sock.makefile("rw")
         self.file.readline()
         self.run("qmp_capabilities")
@@ -67,7 +68,7 @@ class Monitor:
         self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         self.file.flush()
         while "event" in (answer := json.loads(self.file.readline())):
-            pass
+            self.events.append(answer["event"])
         if "error" in answer:
             raise AssertionError(f"{command}: {answer['error']['desc']}")
         return answer["return"]
