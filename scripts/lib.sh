@@ -341,6 +341,9 @@ in_root() {
         sh -c 'cd "$1" && shift && exec "$@"' in_root "$dir" "$@"
 }
 
+# What in_root takes for pytest in tests/, whose lines have room for a test's failure
+pytest=(--dir /repo/tests env COLUMNS=150 python3 -m pytest)
+
 # Killed together with the script, however the script ends.  In a subshell
 # (run_step) it takes the subshell's place, so that the script is its parent.
 run_dying_with_us() {

@@ -7,24 +7,29 @@ import argparse
 import contextlib
 import subprocess
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+
+import pytest
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "payload")]
 
 from build import VARIANTS, Image, build                        # noqa: E402
-from lablib import PPC64, L2, L2Config, Lab, LabError, tail            # noqa: E402
-from rsp import Gdb, RspError                                   # noqa: E402
+from lablib import ARM64, PPC64, X86, L2, L2Config, Lab            # noqa: E402
+from rsp import Gdb                                             # noqa: E402
 
+# For tests that raise it
+Skip = pytest.skip.Exception
 TRAP = bytes.fromhex("00dddd00")        # KVM HV's; the same in either byte order
 
-
-class Skip(Exception):
-    """This host does not have what the test is about; the reason."""
+# Where a test runs, if not where its module does
+on_power = pytest.mark.host(*PPC64.hosts)
+on_nested = pytest.mark.host("arm64-nested")
+on_arm64 = pytest.mark.host(*ARM64.hosts.keys() - on_nested.args)
+on_x86 = pytest.mark.host(*X86.hosts)
+on_linux = pytest.mark.host(*on_power.args, *on_arm64.args)
+on_all = pytest.mark.host(*on_linux.args, *on_x86.args)
 
 
 class Bench:
@@ -36,6 +41,7 @@ class Bench:
         self.payloads = {name: build(name, options.work / "payloads")
                          for name in VARIANTS if lab.arch is PPC64}
         self.notes: list[str] = []
+        self.lost = ""                  # why the host is
 
     @property
     def logs(self) -> list[Path]:
@@ -75,50 +81,6 @@ class Bench:
         name = self.lab.push(disk)
         check("drive_add", gdb.monitor(f'drive_add 0 "if=none,id=d,file={name},format=qcow2"')
               .strip(), "OK")
-
-
-def run_tests(bench: Any, tests: Iterable[Callable[[Any], None]],
-              expected: dict[str, str] | None = None) -> int:
-    """Every test, with what it says of itself; a failure with the ends of bench.logs.
-    Then bench.notes, and the sum as the last line.  Returns: the exit status.
-    A test that raises Skip has neither passed nor failed.
-    `expected`: why a test has to fail here; one that does not is a failure."""
-    passed = failed = foreseen = skipped = 0
-    expected = expected or {}
-    for number, test in enumerate(tests, 1):
-        begun = time.monotonic()
-        try:
-            test(bench)
-        except Skip as reason:
-            skipped += 1
-            print(f"skipped {number} - {test.__name__}: {reason}")
-        except (AssertionError, RspError, LabError, OSError) as err:
-            if cause := expected.get(test.__name__):
-                foreseen += 1
-                print(f"expected failure {number} - {test.__name__}: {cause} ({err})")
-                continue
-            failed += 1
-            print(f"not ok {number} - {test.__name__}: {err}")
-            if not isinstance(err, AssertionError):
-                traceback.print_exc(file=sys.stdout)
-            for log in bench.logs:
-                if log.stat().st_size:
-                    print(f"  {log}:", *tail(log, 8), sep="\n    ")
-        else:
-            if cause := expected.get(test.__name__):
-                failed += 1
-                print(f"not ok {number} - {test.__name__}: passed, though {cause}")
-                continue
-            passed += 1
-            print(f"ok {number} - {test.__name__}: {(test.__doc__ or '').strip()} "
-                  f"({time.monotonic() - begun:.1f} s)")
-        sys.stdout.flush()
-    for note in bench.notes:
-        print(f"# {note}")
-    print(f"{passed} passed, {failed} failed"
-          + (f", {foreseen} failed as expected" if foreseen else "")
-          + (f", {skipped} skipped" if skipped else ""))
-    return 1 if failed else 0
 
 
 def check(what: str, got: object, want: object) -> None:

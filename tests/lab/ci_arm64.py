@@ -11,10 +11,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "gdbstub")]
 
+import pytest                                                   # noqa: E402
+
 import common                                                   # noqa: E402
 import t_range                                                  # noqa: E402
 import t_state                                                  # noqa: E402
-from bench import Bench, Test, check, pc_of                     # noqa: E402
+from bench import Bench, Test, check, on_nested, pc_of          # noqa: E402
 from ci_gdbstub import (KvmBench, Target, met_together,         # noqa: E402
                         put_on_breakpoint, step_off, step_off_one_by_two, step_off_two)
 from ci_migration import XCPU                                   # noqa: E402
@@ -123,13 +125,7 @@ def clock_stops(bench: Bench) -> None:
               True)
 
 
-# Tests that fail on a host's Linux since some version, and why
-FAILS_SINCE = {
-    "own_points": ((6, 14), "since Linux 6.14 KVM owns the debug registers while the user has "
-                            "any breakpoint, and the guest's own do nothing"),
-}
-
-
+@on_nested
 def nested(bench: Bench) -> None:
     """a guest that has EL2: steps are the kernel's, without NOIRQ; its SP there is SP_EL2"""
     with KvmBench(bench).stopped(extra=["-machine", "virtualization=on"]) as (target, gdb):
@@ -161,6 +157,9 @@ def nested(bench: Bench) -> None:
         check("what QEMU says", target.l2.log.read_text(), "")
 
 
+@pytest.mark.fails_since(
+    (6, 14), "since Linux 6.14 KVM owns the debug registers while the user has any "
+             "breakpoint, and the guest's own do nothing")
 def own_points(bench: Bench) -> None:
     """clause 5: the guest's own hardware points while the user has a breakpoint"""
     with KvmBench(bench).stopped() as (target, gdb):

@@ -27,7 +27,7 @@ import t_protocol                                               # noqa: E402
 import t_range                                                  # noqa: E402
 import t_state                                                  # noqa: E402
 import t_stop                                                   # noqa: E402
-from bench import TRAP, Bench, Test, check, pc_of               # noqa: E402
+from bench import TRAP, Bench, Test, check, on_all, pc_of       # noqa: E402
 from build import Image                                         # noqa: E402
 from ci_interrupts import DEC, DOORBELL, EXTERNAL, PRIVILEGED     # noqa: E402
 from ci_interrupts import ASYNCHRONOUS, FAST, enter_round, irq_guest         # noqa: E402
@@ -686,6 +686,7 @@ def refused_beside_emulated(bench: Bench) -> None:
 
 # Stepping off
 
+@on_all
 def step_off(bench: Bench) -> None:
     """c and s on one's own Z0, Z1 run that instruction"""
     def single(kvm: common.Bench) -> None:
@@ -714,6 +715,7 @@ def step_off(bench: Bench) -> None:
     KvmBench(bench).all_of([single, t_stop.moved_onto])
 
 
+@on_all
 def step_off_two(bench: Bench) -> None:
     """two vCPUs on breakpoints: each gets off its own and stops at its next one"""
     kvm = KvmBench(bench)
@@ -783,6 +785,7 @@ def step_off_two(bench: Bench) -> None:
     kvm.all_of([beside, loops], 2)
 
 
+@on_all
 def step_off_one_by_two(bench: Bench) -> None:
     """two vCPUs on the same breakpoint: both get off, none misses the next one"""
     kvm = KvmBench(bench)
@@ -820,6 +823,7 @@ def step_off_one_by_two(bench: Bench) -> None:
     kvm.all_of([both_on_one], 2)
 
 
+@on_all
 def met_together(bench: Bench) -> None:
     """two vCPUs come to a breakpoint at the same time: each of them is reported"""
     kvm = KvmBench(bench)
@@ -855,6 +859,7 @@ def met_together(bench: Bench) -> None:
     kvm.all_of([together], 2)
 
 
+@on_all
 def put_on_breakpoint(bench: Bench) -> None:
     """a vCPU that was put on a breakpoint meets it, though the other has stepped since"""
     kvm = KvmBench(bench)

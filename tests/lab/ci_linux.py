@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import Bench, Test, check
+import pytest
+
+from bench import Bench, Test, check, on_arm64, on_power
 from lablib import L2, L2Config, l2_program
 from linuxguest import BE, SE
 from rsp import Gdb, RspError
@@ -106,6 +108,7 @@ def guest_debugs_itself_smp(bench: Bench) -> None:
     debugs_itself(bench, 2, 300 if bench.options.full else 15)
 
 
+@on_arm64
 def traced_elsewhere(bench: Bench) -> None:
     """clause 5: the guest's own steps and points while gdb stops it and steps another vCPU"""
     arch = linux_of(bench.lab)
@@ -191,6 +194,7 @@ def into_traced(session: Session, kernel: int, places: dict[str, int], name: str
         gdb.remove(places[name])
 
 
+@on_power
 def traced_process(bench: Bench) -> None:
     """clause 5: gdb steps a process that the guest steps: its tracer gets its interrupt"""
     program = l2_program(HERE / "linux" / "ptrace.c", bench.lab.cache)
@@ -335,6 +339,7 @@ def at_once(gdb: Gdb, what: str, packet: str, limit: float = 2.0) -> None:
         raise AssertionError(f"{what}: {packet} took {spent:.1f} s")
 
 
+@on_power
 def step_stopped_vcpu(bench: Bench) -> None:
     """clause 4: a vCPU that was never started: its step answers at once, nothing moves"""
     with bench.spinning(cpus=2) as (_, gdb, image):
@@ -409,6 +414,7 @@ def text_at(session: Session, place: int) -> bytes:
     return session.arch.kernel_text(session, [place])[place]
 
 
+@on_arm64
 def kernel_from_el0(bench: Bench) -> None:
     """clause 2: a kernel's breakpoint set and taken out by way of a vCPU at EL0"""
     with busy(bench) as (guest, console), debugged(guest, console) as session:
@@ -433,6 +439,7 @@ def kernel_from_el0(bench: Bench) -> None:
                 check("the memory without it", text_at(session, place), code)
 
 
+@on_arm64
 def user_from_el1(bench: Bench) -> None:
     """memory of the process, read and written by way of a vCPU at EL1 with PAN"""
     with busy(bench) as (guest, console), debugged(guest, console) as session:
@@ -453,6 +460,8 @@ def user_from_el1(bench: Bench) -> None:
         gdb.remove(place)
 
 
+# There it wants a machine with no other load
+@pytest.mark.by_hand(*on_power.args)
 def soak_short(bench: Bench) -> None:
     """clauses 3, 4, 5: 4 vCPUs under load, random steps, breakpoints, stops (soak.py)"""
     with busy(bench, 4) as (guest, console):

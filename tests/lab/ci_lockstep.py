@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import stream_arm64
-from bench import Bench, Test
+from bench import Bench, Test, on_arm64
 from generator import AnyCell
 from lockstep import Options, Result
 from matrix import run_stream
@@ -74,16 +74,19 @@ def stream_smp(bench: Bench) -> None:
     stream(bench, False, False, 0, 2, 3000, 25)
 
 
+@on_arm64
 def stream_arm64_little_endian(bench: Bench) -> None:
     """clauses 1, 2, 3, 6: generated instructions as TCG; arm64, LE, translation"""
     stream_a64(bench, True, True, 1)
 
 
+@on_arm64
 def stream_arm64_big_endian(bench: Bench) -> None:
     """clauses 1, 2, 3, 6: generated instructions as TCG; arm64, BE, no translation"""
     stream_a64(bench, False, False, 1)
 
 
+@on_arm64
 def stream_arm64_smp(bench: Bench) -> None:
     """clauses 1, 2, 4: the same while another vCPU takes exceptions; arm64, BE, translation"""
     stream_a64(bench, False, True, 2)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 import ci_interrupts
 from bench import TRAP, Bench, Test, check, low_memory, pc_of
 from build import Image
@@ -172,6 +174,9 @@ def migrate_from_call(bench: Bench, delay: float, step: Callable[[Gdb, int], Sto
     return stop
 
 
+# Now and then QEMU ends ("invalid runstate transition: 'running' -> 'postmigrate'"): the
+# client steps while migration completes
+@pytest.mark.by_hand
 def migrate_in_step(bench: Bench) -> None:
     """clause 7: within a step: H_CEDE, which waits, at several moments of it"""
     within, wanted = 0, 4 if bench.options.full else 2
@@ -257,6 +262,9 @@ def migrate_held(bench: Bench) -> None:
             irq.finish_round("behind migration")
 
 
+# A pending external interrupt of QEMU's own XICS is lost in migration by unpatched QEMU
+# as well
+@pytest.mark.by_hand
 def migrate_pending(bench: Bench) -> None:
     """clauses 3, 7: behind steps in problem state with interrupts held back: none is lost"""
     wanted = ci_interrupts.DEC | ci_interrupts.DOORBELL | ci_interrupts.EXTERNAL

@@ -67,8 +67,8 @@ def hbreak(bench: Bench) -> None:
         check("lines about the second one", said(guest, "breakpoint register"), 1)
 
 
-def want_dawr(bench: Bench) -> None:
-    if bench.options.machine == "powernv9":
+def want_dawr(machine: str) -> None:
+    if machine == "powernv9":
         raise Skip("POWER9 has no watchpoint register that may be used")
 
 
@@ -84,7 +84,7 @@ def watch_refused(bench: Bench) -> None:
 
 def watch(bench: Bench) -> None:
     """DAWR: type, address, bytes beside"""
-    want_dawr(bench)
+    want_dawr(bench.options.machine)
     with bench.spinning() as (_, gdb, image):
         counter = image.symbols["counter"]
         store = image.symbols["spin"] + 4
@@ -123,7 +123,7 @@ def watch(bench: Bench) -> None:
 
 def watch_stepped(bench: Bench) -> None:
     """DAWR: a step of the instruction that it is about says so, and stays"""
-    want_dawr(bench)
+    want_dawr(bench.options.machine)
     with bench.spinning() as (_, gdb, image):
         counter = image.symbols["counter"]
         gdb.step()

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from bench import TRAP, Bench, Test, check, low_memory, pc_of
 from build import Image
 from lablib import L2, l2_program
@@ -19,6 +21,7 @@ from rsp import Gdb, RspError
 
 HERE = Path(__file__).resolve().parent
 SE = 1 << 10
+LOCKSTEP_LIMIT = 900            # seconds; it takes 125 by itself
 KVM_RUN, GET_REGS, SET_REGS = "0x2000ae80", "0x4188ae81", "0x8188ae82"
 GET_ONE_REG = "0x8010aeab"
 CAP_PPC_SMT = 64
@@ -38,7 +41,7 @@ def lockstep(bench: Bench, payload: str) -> None:
     with bench.guest(payload) as guest:
         done = subprocess.run(
             [sys.executable, HERE / "lockstep.py", "--payload", bench.payloads[payload],
-             "--work", bench.options.work, "--time-limit", "900", "tcg",
+             "--work", bench.options.work, "--time-limit", str(LOCKSTEP_LIMIT), "tcg",
              f":{guest.gdb_port}"], capture_output=True, text=True, check=False)
     last = (done.stdout.strip() or "nothing printed").splitlines()[-1]
     bench.notes.append(f"{payload}: {last}")
@@ -49,16 +52,19 @@ def lockstep(bench: Bench, payload: str) -> None:
         raise AssertionError(f"{payload}: only {steps} steps")
 
 
+@pytest.mark.timeout(LOCKSTEP_LIMIT)
 def lockstep_big_endian(bench: Bench) -> None:
     """clauses 1, 2, 3: every class, faults, AIL 0 and 3, IR/DR, as TCG; BE"""
     lockstep(bench, "be" if bench.options.full else "be-short")
 
 
+@pytest.mark.timeout(LOCKSTEP_LIMIT)
 def lockstep_little_endian(bench: Bench) -> None:
     """clauses 1, 2, 3: the same, LE"""
     lockstep(bench, "le" if bench.options.full else "le-short")
 
 
+@pytest.mark.timeout(LOCKSTEP_LIMIT)
 def lockstep_self_tracing(bench: Bench) -> None:
     """clause 5: a guest that sets MSR[SE] itself, as TCG"""
     lockstep(bench, "be-selftrace")

@@ -605,22 +605,24 @@ class Shell:
         self.serial = 0
 
     def run(self, command: str, timeout: float = 60.0) -> tuple[int, str]:
-        """(exit status, stdout and stderr) of `command`."""
+        """(exit status, stdout and stderr) of `command`.  What a command before it says
+        late, whose run() was cut short, is passed over."""
         self.serial += 1
         mark = f"@@{self.serial}@@"
+        answer = re.compile(rf"{mark} begin\n(.*){mark} (\d+)\n".encode(), re.DOTALL)
         self.sock.settimeout(timeout)
         seen = b""
         try:
-            self.sock.sendall(f"( {command}\n) 2>&1 </dev/null; "
+            self.sock.sendall(f"echo '{mark} begin'; ( {command}\n) 2>&1 </dev/null; "
                               f"echo \"{mark} $?\"\n".encode())
-            while not (end := re.search(re.escape(mark).encode() + rb" (\d+)\n", seen)):
+            while not (found := answer.search(seen)):
                 data = self.sock.recv(65536)
                 if not data:
                     raise LabError(f"L1's control connection ended in: {command}")
                 seen += data
         except TimeoutError:
             raise LabError(f"no answer from L1 in {timeout:g} s: {command}") from None
-        return int(end[1]), seen[:end.start()].decode("utf-8", "replace")
+        return int(found[2]), found[1].decode("utf-8", "replace")
 
     def check(self, command: str, timeout: float = 60.0) -> str:
         status, output = self.run(command, timeout)
@@ -919,6 +921,14 @@ class Lab:
             self.logs += [guest.console, guest.log]
             guest.launch(argv, timeout)
         return guest
+
+    def stop_guests(self) -> None:
+        """None is left; raises LabError if the host does not answer."""
+        self.check_alive()
+        for guest in list(self.guests.values()):
+            guest.stop()
+        assert self.shell is not None
+        self.shell.run("true")
 
     def close(self) -> None:
         for guest in list(self.guests.values()):

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tests of scripts/.  In the tools tier, or on any Debian as root or not:
+"""Tests of scripts/.  In the tools tier, or on any Debian with pytest and pytest-timeout, as
+root or not:
 
-    python3 -m pytest -q -p no:cacheprovider tests/scripts
-
-The last line is the sum, as that of the other tests: "N passed, N failed".
+    python3 -m pytest -q tests/scripts
 """
 
 from __future__ import annotations
@@ -29,10 +28,3 @@ def _keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Key, Key]]
 def _mirror(tmp_path: Path, keys: tuple[Key, Key]) -> Iterator[Mirror]:
     with Mirror(tmp_path / "mirror", keys[0]) as mirror:
         yield mirror
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    passed, failed, error = (len(reporter.stats.get(name, []))
-                             for name in ("passed", "failed", "error"))
-    print(f"{passed} passed, {failed + error} failed")
