@@ -119,6 +119,7 @@ def _bench(request: pytest.FixtureRequest, booted: Bench) -> Iterator[Bench]:
         if booted.lab.kernel.version >= since:
             request.applymarker(pytest.mark.xfail(
                 reason=cause, strict=True, raises=(AssertionError, RspError)))
+    booted.lab.forget_ended()
     failed = request.session.testsfailed
     yield booted
     if request.session.testsfailed > failed:

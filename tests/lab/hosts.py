@@ -340,6 +340,12 @@ class Lab:
             guest.launch(argv, timeout)
         return guest
 
+    def forget_ended(self) -> None:
+        """The logs of guests that have ended: a test's failure is not about them."""
+        running = {log for guest in self.guests.values() for log in (guest.console, guest.log)}
+        self.logs = [log for log in self.logs
+                     if log in running or not log.name.startswith("l2-")]
+
     def stop_guests(self) -> None:
         """None is left; raises LabError if the host does not answer."""
         self.check_alive()
