@@ -574,15 +574,14 @@ FIRST_GIB = 0xc000000000000187
 
 
 def under_an_alias(bench: Bench) -> None:
-    """the trap is hidden, written under and hit by each address that memory has"""
+    """written over, and hit by its own address, whichever addresses memory has"""
     with mapped(bench) as (target, gdb, relocated):
         at, word = target.free + 8, (0x38c60064).to_bytes(4, "big")  # addi r6, r6, 100
         before = gdb.read_memory(target.free, 16)
         check("raw", gdb.raw_memory(target.free, 16), before)
         relocated(target.free)
         gdb.insert(ALIAS + at)
-        trapped = before[:8] + TRAP + before[12:]
-        check("memory as it is", gdb.raw_memory(target.free, 16), trapped)
+        check("memory as it is", gdb.raw_memory(target.free, 16), before)
         for base in (0, ALIAS):
             check("m", gdb.read_memory(base + target.free, 16), before)
             check("m of a part", gdb.read_memory(base + at + 1, 2), before[9:11])
@@ -595,7 +594,7 @@ def under_an_alias(bench: Bench) -> None:
         after = before[:8] + word + before[12:]
         for base in (0, ALIAS):
             check("m", gdb.read_memory(base + target.free, 16), after)
-        check("memory as it is", gdb.raw_memory(target.free, 16), trapped)
+        check("memory as it is", gdb.raw_memory(target.free, 16), after)
         # Hit by its address; not by another, which runs what is underneath
         for n in range(3):
             relocated(ALIAS + target.free)
@@ -610,7 +609,8 @@ def under_an_alias(bench: Bench) -> None:
         for base, value in ((0, b"\x38\xc6\x00\x07"), (ALIAS, word)):
             gdb.write_memory(base + at - 2, before[6:8] + value + before[12:14])
             check("m", gdb.read_memory(ALIAS + at, 4), value)
-            check("memory as it is", gdb.raw_memory(target.free, 16), trapped)
+            check("memory as it is", gdb.raw_memory(target.free, 16),
+                  before[:8] + value + before[12:])
         gdb.remove(ALIAS + at)
         check("memory without it", gdb.raw_memory(target.free, 16), after)
         gdb.write("r6", 0)
@@ -631,7 +631,7 @@ def unwritable(bench: Bench) -> None:
             check("memory", gdb.raw_memory(target.free, 16), before)
             gdb.write_memory(TREE_NEXT, FIRST_GIB.to_bytes(8, "big"))
             gdb.insert(nowhere + 8)
-            check("trap", gdb.raw_memory(target.free, 16)[8:12], TRAP)
+            check("memory", gdb.raw_memory(target.free, 16), before)
             relocated(nowhere)
             answers(gdb, "vCont;c")
             check("pc", pc_of(gdb), nowhere + 8)
@@ -922,7 +922,7 @@ def many_breakpoints(bench: Bench) -> None:
             present = wanted
         # The oldest and the newest go alone, the rest with the client
         t_memory.many(gdb, "z", room[:100] + room[-100:])
-        check("in memory", gdb.raw_memory(room[0], 800).count(TRAP), 100)
+        check("those that are in", TRAP in gdb.raw_memory(room[0], 40080), False)
         gdb.close()
         gdb = target.connect()
         check("all are out", TRAP in gdb.raw_memory(room[0], 40080), False)

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "gdbstub")]
 
+import ci_left_in                                                # noqa: E402
 import t_range                                                  # noqa: E402
 import t_state                                                  # noqa: E402
 import t_stop                                                   # noqa: E402
@@ -192,25 +194,34 @@ def range_there(target: Target, gdb: Gdb, at: int) -> None:
         check("pc", pc_of(gdb), end)
 
 
+def run_there(target: Target, gdb: Gdb, at: int) -> None:
+    """While the guest runs the breakpoint is in memory, in its own address space."""
+    place(gdb, target.spin)
+    gdb.resume("vCont;c")
+    time.sleep(0.2)
+    check("running: the other one", ci_left_in.memory_of(target, target.IN_B), OTHER_CODE)
+    check("running: its own", ci_left_in.memory_of(target, target.IN_A),
+          CODE[:4] + bytes([INT3]) + CODE[5:])
+    gdb.interrupt()
+
+
 def other_space(bench: Bench) -> None:
     """a breakpoint is in the address space that it was set in, and in no other"""
     with KvmBench(bench).stopped() as (target, gdb):
         at = target.OTHER + 4
-        trapped = CODE[:4] + bytes([INT3]) + CODE[5:]
         gdb.write_memory(target.IN_A, CODE)
         gdb.write_memory(target.IN_B, OTHER_CODE)
         check("one address space", gdb.read_memory(target.OTHER, 16), CODE)
         gdb.insert(at, SOFTWARE, 1)
-        check("with the breakpoint", memory_at(gdb, target.IN_A), trapped)
         place(gdb, target.to_b)
         for _ in range(2):
             gdb.step()
         check("pc", pc_of(gdb), target.in_b)
-        for action in (look_at, write_over, step_there, range_there):
+        for action in (look_at, write_over, step_there, range_there, run_there):
             action(target, gdb, at)
             name = action.__name__
             check(f"{name}: the other one", memory_at(gdb, target.IN_B), OTHER_CODE)
-            check(f"{name}: its own", memory_at(gdb, target.IN_A), trapped)
+            check(f"{name}: its own", memory_at(gdb, target.IN_A), CODE)
         place(gdb, target.in_b)
         for _ in range(3):
             gdb.step()
@@ -219,25 +230,16 @@ def other_space(bench: Bench) -> None:
         place(gdb, target.OTHER)
         answers(gdb, "vCont;c")
         check("pc", pc_of(gdb), at)
-        gdb.remove(at, SOFTWARE, 1)
-        check("nothing is left", memory_at(gdb, target.IN_A), CODE)
-
-
-def gone(bench: Bench) -> None:
-    """a breakpoint that the guest has written over can be removed and set anew"""
-    with KvmBench(bench).stopped() as (target, gdb):
-        gdb.write_memory(target.IN_A, CODE)
-        gdb.insert(target.IN_A, SOFTWARE, 1)
-        # As the guest would, by an address that no breakpoint is known by
-        gdb._ok("Qqemu.PhyMemMode:1")
-        gdb.write_memory(target.IN_A, OTHER_CODE)
-        gdb._ok("Qqemu.PhyMemMode:0")
+        # Removed and inserted from where its address is another page
+        place(gdb, target.to_b)
         for _ in range(2):
-            gdb.remove(target.IN_A, SOFTWARE, 1)
-            check("memory", memory_at(gdb, target.IN_A), OTHER_CODE)
-            gdb.insert(target.IN_A, SOFTWARE, 1)
-            check("trap", memory_at(gdb, target.IN_A)[0], INT3)
-        gdb.remove(target.IN_A, SOFTWARE, 1)
+            gdb.step()
+        gdb.remove(at, SOFTWARE, 1)
+        place(gdb, target.spin)
+        gdb.resume("vCont;c")
+        time.sleep(0.2)
+        check("nothing is left", ci_left_in.memory_of(target, target.IN_A), CODE)
+        gdb.interrupt()
 
 
 def no_stale_step(bench: Bench) -> None:
