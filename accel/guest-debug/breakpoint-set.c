@@ -15,28 +15,27 @@ typedef struct Breakpoint {
     bool in_memory;
     bool unsure;                /* a write has failed, or may have */
     bool queued;                /* is in BreakpointSet.changed */
+    size_t len;                 /* of the trap that is, or was, in memory */
+    uint8_t trap[BREAKPOINT_TRAP_MAX];
     uint8_t saved[BREAKPOINT_TRAP_MAX];
 } Breakpoint;
 
 struct BreakpointSet {
     const BreakpointMemory *memory;
     void *opaque;
-    uint8_t trap[BREAKPOINT_TRAP_MAX];
-    size_t len;
+    bool suspended[BREAKPOINT_OWNER_MAX];
+    size_t longest;             /* trap that has been in memory */
+    unsigned in_memory;         /* how many are there now */
     GHashTable *table;          /* address -> Breakpoint */
     GPtrArray *changed;         /* Breakpoints that apply has to look at */
 };
 
-BreakpointSet *breakpoint_set_new(const BreakpointMemory *memory, void *opaque,
-                                  const void *trap, size_t len)
+BreakpointSet *breakpoint_set_new(const BreakpointMemory *memory, void *opaque)
 {
     BreakpointSet *set = g_new0(BreakpointSet, 1);
 
-    g_assert(len >= 1 && len <= BREAKPOINT_TRAP_MAX);
     set->memory = memory;
     set->opaque = opaque;
-    set->len = len;
-    memcpy(set->trap, trap, len);
     set->table = g_hash_table_new_full(g_int64_hash, g_int64_equal,
                                        NULL, g_free);
     set->changed = g_ptr_array_new();
@@ -79,9 +78,14 @@ static bool referenced(const Breakpoint *bp)
     return false;
 }
 
-static bool wanted(const Breakpoint *bp)
+static bool wanted(const BreakpointSet *set, const Breakpoint *bp)
 {
-    return referenced(bp) && (!bp->held || bp->forced);
+    for (int i = 0; i < BREAKPOINT_OWNER_MAX; i++) {
+        if (bp->refs[i] && !set->suspended[i]) {
+            return !bp->held || bp->forced;
+        }
+    }
+    return false;
 }
 
 /* Everything that changes what is wanted ends here */
@@ -133,33 +137,100 @@ void breakpoint_set_force(BreakpointSet *set, uint64_t addr, bool force)
     touch(set, bp);
 }
 
-static int write_checked(BreakpointSet *set, uint64_t addr, const void *bytes)
+void breakpoint_set_suspend(BreakpointSet *set, BreakpointOwner owner,
+                            bool suspend)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    set->suspended[owner] = suspend;
+    g_hash_table_iter_init(&iter, set->table);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Breakpoint *bp = value;
+
+        if (bp->refs[owner]) {
+            /* What could not be taken out may not be there any more */
+            bp->unsure |= !suspend && bp->in_memory && bp->queued;
+            touch(set, bp);
+        }
+    }
+}
+
+static int write_checked(BreakpointSet *set, const Breakpoint *bp,
+                         const void *bytes)
 {
     uint8_t check[BREAKPOINT_TRAP_MAX];
-    int ret = set->memory->write(set->opaque, addr, bytes, set->len);
+    int ret = set->memory->write(set->opaque, bp->addr, bytes, bp->len);
 
     if (!ret) {
-        ret = set->memory->read(set->opaque, addr, check, set->len);
+        ret = set->memory->read(set->opaque, bp->addr, check, bp->len);
     }
-    if (!ret && memcmp(check, bytes, set->len)) {
+    if (!ret && memcmp(check, bytes, bp->len)) {
         ret = -EFAULT;
     }
     return ret;
 }
 
+static void set_in_memory(BreakpointSet *set, Breakpoint *bp, bool in_memory)
+{
+    set->in_memory += in_memory - bp->in_memory;
+    bp->in_memory = in_memory;
+}
+
+/*
+ * The breakpoint whose trap begins at @addr and goes on up to @from, or beyond
+ * that.  Others may begin between the two.
+ */
+static Breakpoint *trap_at(const BreakpointSet *set, uint64_t addr,
+                           uint64_t from)
+{
+    Breakpoint *bp = find(set, addr);
+
+    return bp && bp->in_memory && (addr >= from || addr + bp->len > from) ?
+           bp : NULL;
+}
+
+/* The lowest address at which a trap that has a byte at @addr may begin */
+static uint64_t first_trap(const BreakpointSet *set, uint64_t addr)
+{
+    return addr - MIN(addr, set->longest ? set->longest - 1 : 0);
+}
+
+static bool overlaps(const BreakpointSet *set, const Breakpoint *bp)
+{
+    for (uint64_t at = first_trap(set, bp->addr); at != bp->addr + bp->len;
+         at++) {
+        if (at != bp->addr && trap_at(set, at, bp->addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int put_in(BreakpointSet *set, Breakpoint *bp)
 {
-    int ret = set->memory->read(set->opaque, bp->addr, bp->saved, set->len);
+    int ret = set->memory->trap(set->opaque, bp->addr, bp->trap);
 
+    if (ret < 0) {
+        return ret;
+    }
+    g_assert(ret >= 1 && ret <= BREAKPOINT_TRAP_MAX);
+    bp->len = ret;
+    /* Two that share bytes could not be taken out in any order */
+    if (overlaps(set, bp)) {
+        return -EBUSY;
+    }
+    ret = set->memory->read(set->opaque, bp->addr, bp->saved, bp->len);
     if (ret) {
         return ret;
     }
-    ret = write_checked(set, bp->addr, set->trap);
+    ret = write_checked(set, bp, bp->trap);
     /*
      * Whatever a failed write has left there, taking it out later is safe:
      * only bytes that look like the trap's are put back.
      */
-    bp->in_memory = true;
+    set_in_memory(set, bp, true);
+    set->longest = MAX(set->longest, bp->len);
     bp->unsure = ret != 0;
     return ret;
 }
@@ -169,13 +240,12 @@ static int put_in(BreakpointSet *set, Breakpoint *bp)
  * guest has written a whole instruction over it, single bytes of that may still
  * look like the trap's.  Two that are side by side are taken for the trap.
  */
-static bool is_there(const BreakpointSet *set, const Breakpoint *bp,
-                     const uint8_t *bytes)
+static bool is_there(const Breakpoint *bp, const uint8_t *bytes)
 {
-    size_t few = set->len > 2 ? 2 : 1;
+    size_t few = bp->len > 2 ? 2 : 1;
 
-    for (size_t i = 0; !bp->unsure && i + few <= set->len; i++) {
-        if (!memcmp(bytes + i, set->trap + i, few)) {
+    for (size_t i = 0; !bp->unsure && i + few <= bp->len; i++) {
+        if (!memcmp(bytes + i, bp->trap + i, few)) {
             return true;
         }
     }
@@ -187,23 +257,23 @@ static int take_out(BreakpointSet *set, Breakpoint *bp)
 {
     uint8_t bytes[BREAKPOINT_TRAP_MAX];
     bool ours = false;
-    int ret = set->memory->read(set->opaque, bp->addr, bytes, set->len);
+    int ret = set->memory->read(set->opaque, bp->addr, bytes, bp->len);
 
     if (ret) {
         return ret;
     }
-    if (is_there(set, bp, bytes)) {
-        for (size_t i = 0; i < set->len; i++) {
-            if (bytes[i] == set->trap[i]) {
+    if (is_there(bp, bytes)) {
+        for (size_t i = 0; i < bp->len; i++) {
+            if (bytes[i] == bp->trap[i]) {
                 ours |= bytes[i] != bp->saved[i];
                 bytes[i] = bp->saved[i];
             }
         }
     }
     if (ours) {
-        ret = write_checked(set, bp->addr, bytes);
+        ret = write_checked(set, bp, bytes);
     }
-    bp->in_memory = ret != 0;
+    set_in_memory(set, bp, ret != 0);
     bp->unsure = ret != 0;
     return ret;
 }
@@ -213,11 +283,11 @@ static bool settle(BreakpointSet *set, Breakpoint *bp, int *err)
 {
     int ret = bp->in_memory ? take_out(set, bp) : 0;
 
-    if (!ret && wanted(bp)) {
+    if (!ret && wanted(set, bp)) {
         ret = put_in(set, bp);
     }
 
-    if (ret && wanted(bp)) {
+    if (ret && wanted(set, bp)) {
         /* Leave nothing half-written behind, and try again later */
         if (bp->in_memory) {
             take_out(set, bp);
@@ -247,9 +317,9 @@ int breakpoint_set_apply(BreakpointSet *set)
         for (guint i = 0; i < todo->len; i++) {
             Breakpoint *bp = g_ptr_array_index(todo, i);
 
-            if (wanted(bp) == setting) {
+            if (wanted(set, bp) == setting) {
                 bp->queued = false;
-                if ((wanted(bp) != bp->in_memory || bp->unsure) &&
+                if ((wanted(set, bp) != bp->in_memory || bp->unsure) &&
                     !settle(set, bp, &err)) {
                     touch(set, bp);
                 }
@@ -271,12 +341,12 @@ int breakpoint_set_recheck(BreakpointSet *set, uint64_t addr)
     if (!bp || !bp->in_memory || bp->unsure) {
         return 0;
     }
-    ret = set->memory->read(set->opaque, addr, bytes, set->len);
-    if (ret || !memcmp(bytes, set->trap, set->len)) {
+    ret = set->memory->read(set->opaque, addr, bytes, bp->len);
+    if (ret || !memcmp(bytes, bp->trap, bp->len)) {
         return ret;
     }
     /* Nothing of ours is there any more, whichever bytes look like it */
-    bp->in_memory = false;
+    set_in_memory(set, bp, false);
     touch(set, bp);
     return breakpoint_set_apply(set);
 }
@@ -297,12 +367,13 @@ BreakpointState breakpoint_set_state(const BreakpointSet *set, uint64_t addr)
         return BREAKPOINT_CLEARED;
     }
     if (bp->unsure) {
-        return wanted(bp) ? BREAKPOINT_SET_PENDING : BREAKPOINT_CLEAR_PENDING;
+        return wanted(set, bp) ? BREAKPOINT_SET_PENDING :
+                                 BREAKPOINT_CLEAR_PENDING;
     }
     if (bp->in_memory) {
-        return wanted(bp) ? BREAKPOINT_SET : BREAKPOINT_CLEAR_PENDING;
+        return wanted(set, bp) ? BREAKPOINT_SET : BREAKPOINT_CLEAR_PENDING;
     }
-    return wanted(bp) ? BREAKPOINT_SET_PENDING : BREAKPOINT_CLEARED;
+    return wanted(set, bp) ? BREAKPOINT_SET_PENDING : BREAKPOINT_CLEARED;
 }
 
 unsigned breakpoint_set_pending(const BreakpointSet *set)
@@ -312,60 +383,68 @@ unsigned breakpoint_set_pending(const BreakpointSet *set)
     for (guint i = 0; i < set->changed->len; i++) {
         Breakpoint *bp = g_ptr_array_index(set->changed, i);
 
-        n += wanted(bp) != bp->in_memory || bp->unsure;
+        n += wanted(set, bp) != bp->in_memory || bp->unsure;
     }
     return n;
 }
 
-/* The breakpoint whose trap is in memory at @addr, or NULL */
-static Breakpoint *trap_at(const BreakpointSet *set, uint64_t addr)
+bool breakpoint_set_any(const BreakpointSet *set)
+{
+    return set->in_memory;
+}
+
+/*
+ * Exchange what [@addr, @addr + @len) has of a trap: in a copy of memory for
+ * what is underneath, or in what is to be written, which goes underneath.
+ */
+static void cover(const BreakpointSet *set, Breakpoint *bp, uint64_t addr,
+                  uint8_t *buf, size_t len, bool store)
 {
     uint8_t bytes[BREAKPOINT_TRAP_MAX];
-    Breakpoint *bp = find(set, addr);
 
-    if (!bp || !bp->in_memory) {
-        return NULL;
-    }
     /* What can't be read may have it */
-    return set->memory->read(set->opaque, bp->addr, bytes, set->len) ||
-           is_there(set, bp, bytes) ? bp : NULL;
+    if (!set->memory->read(set->opaque, bp->addr, bytes, bp->len) &&
+        !is_there(bp, bytes)) {
+        return;
+    }
+    for (size_t i = 0; i < bp->len; i++) {
+        uint64_t off = bp->addr + i - addr;
+
+        if (off >= len) {
+            continue;
+        }
+        if (store) {
+            bp->saved[i] = buf[off];
+            buf[off] = bp->trap[i];
+        } else if (buf[off] == bp->trap[i]) {
+            buf[off] = bp->saved[i];
+        }
+    }
+}
+
+static void cover_all(const BreakpointSet *set, uint64_t addr, void *buf,
+                      size_t len, bool store)
+{
+    if (!set->in_memory || !len) {
+        return;
+    }
+    for (uint64_t at = first_trap(set, addr); at != addr + len; at++) {
+        Breakpoint *bp = trap_at(set, at, addr);
+
+        if (bp) {
+            cover(set, bp, addr, buf, len, store);
+        }
+    }
 }
 
 void breakpoint_set_restore(const BreakpointSet *set, uint64_t addr,
                             void *buf, size_t len)
 {
-    uint8_t *bytes = buf;
-
-    while (len) {
-        size_t off = addr % set->len, part = MIN(set->len - off, len);
-        Breakpoint *bp = trap_at(set, addr - off);
-
-        for (size_t i = 0; bp && i < part; i++) {
-            if (bytes[i] == set->trap[off + i]) {
-                bytes[i] = bp->saved[off + i];
-            }
-        }
-        addr += part;
-        bytes += part;
-        len -= part;
-    }
+    cover_all(set, addr, buf, len, false);
 }
 
 void breakpoint_set_store(BreakpointSet *set, uint64_t addr, void *buf,
                           size_t len)
 {
-    uint8_t *bytes = buf;
-
-    while (len) {
-        size_t off = addr % set->len, part = MIN(set->len - off, len);
-        Breakpoint *bp = trap_at(set, addr - off);
-
-        if (bp) {
-            memcpy(bp->saved + off, bytes, part);
-            memcpy(bytes, set->trap + off, part);
-        }
-        addr += part;
-        bytes += part;
-        len -= part;
-    }
+    cover_all(set, addr, buf, len, true);
 }

@@ -10,8 +10,8 @@
 /*
  * One BreakpointSet holds every trap instruction that a virtual machine has
  * in its memory, whoever asked for it.  What is wanted (breakpoint_set_add(),
- * _del(), _hold()) and what is in memory are kept apart, and
- * breakpoint_set_apply() makes the second follow the first:
+ * _del(), _hold(), _suspend()) and what is in memory are kept apart,
+ * and breakpoint_set_apply() makes the second follow the first:
  *
  *     CLEARED ---add---> SET_PENDING ---apply---> SET
  *        ^                    |                    |
@@ -63,10 +63,14 @@ typedef enum BreakpointOwner {
  * @write: write @len bytes where the guest will fetch them as instructions,
  *     return 0 or a negative errno.  A write that is silently dropped is
  *     noticed: the set reads back what it wrote.
+ * @trap: give the bytes, as memory is to have them, of the trap instruction
+ *     that fits over the instruction that is at @addr now; return their
+ *     number, 1 to BREAKPOINT_TRAP_MAX, or a negative errno
  */
 typedef struct BreakpointMemory {
     int (*read)(void *opaque, uint64_t addr, void *buf, size_t len);
     int (*write)(void *opaque, uint64_t addr, const void *buf, size_t len);
+    int (*trap)(void *opaque, uint64_t addr, uint8_t *trap);
 } BreakpointMemory;
 
 typedef struct BreakpointSet BreakpointSet;
@@ -75,11 +79,8 @@ typedef struct BreakpointSet BreakpointSet;
  * breakpoint_set_new() - make an empty set
  * @memory: the memory functions, kept by reference
  * @opaque: their first argument
- * @trap: the trap instruction, as its bytes are in memory; copied
- * @len: its length in bytes, 1 to BREAKPOINT_TRAP_MAX
  */
-BreakpointSet *breakpoint_set_new(const BreakpointMemory *memory, void *opaque,
-                                  const void *trap, size_t len);
+BreakpointSet *breakpoint_set_new(const BreakpointMemory *memory, void *opaque);
 
 /**
  * breakpoint_set_free() - forget a set
@@ -122,11 +123,23 @@ void breakpoint_set_hold(BreakpointSet *set, uint64_t addr, bool hold);
 void breakpoint_set_force(BreakpointSet *set, uint64_t addr, bool force);
 
 /**
+ * breakpoint_set_suspend() - keep all traps of an owner out of memory
+ * @suspend: true to begin, false to end
+ *
+ * As if the owner had none.  Not counted.  When this ends and the traps go in,
+ * each is put over what is in memory then: it may be something else, if the
+ * guest has been reset or another state of it has been loaded.
+ */
+void breakpoint_set_suspend(BreakpointSet *set, BreakpointOwner owner,
+                            bool suspend);
+
+/**
  * breakpoint_set_apply() - bring memory up to date
  *
  * Costs are proportional to what changed since it last succeeded.  Traps are
  * taken out before others are put in.  Bytes of a trap that the guest has
- * overwritten meanwhile are left as the guest wrote them.
+ * overwritten meanwhile are left as the guest wrote them.  A trap that would
+ * overlap another one waits until that is out: -EBUSY.
  *
  * Returns: 0 if nothing is left to do, or the first error's negative errno;
  * -EFAULT says that memory did not keep what was written.  All other changes
@@ -161,13 +174,17 @@ BreakpointState breakpoint_set_state(const BreakpointSet *set, uint64_t addr);
 unsigned breakpoint_set_pending(const BreakpointSet *set);
 
 /**
+ * breakpoint_set_any() - is any trap in memory?
+ */
+bool breakpoint_set_any(const BreakpointSet *set);
+
+/**
  * breakpoint_set_restore() - take traps out of a copy of memory
  * @addr: where the copy is from
  * @buf: the copy, as memory has it
  * @len: its length in bytes
  *
- * Bytes that belong to a trap become those that the guest would read.  Only
- * traps that begin at a multiple of their length are looked for.
+ * Bytes that belong to a trap become those that the guest would read.
  */
 void breakpoint_set_restore(const BreakpointSet *set, uint64_t addr,
                             void *buf, size_t len);

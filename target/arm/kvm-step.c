@@ -140,18 +140,17 @@ static int fetch(CPUState *cs, ArmStep *step)
 {
     uint64_t x[31] = {};
     ArmStepBranchRegs regs = { .pc = step->pc, .pstate = step->pstate, .x = x };
-    struct kvm_sw_breakpoint *bp = kvm_find_sw_breakpoint(cs, step->pc);
     uint8_t bytes[4];
     uint64_t tcr = 0;
     int ret;
 
     step->have_insn = false;
     if (step->pstate & PSTATE_nRW ||
-        cpu_memory_rw_debug(cs, step->pc, bytes, sizeof(bytes), false)) {
+        kvm_memory_rw_debug(cs, step->pc, bytes, sizeof(bytes), false, false)) {
         return 0;
     }
-    /* A breakpoint of the debugger's will be taken out for this step */
-    step->word = bp ? ldl_le_p(&bp->saved_insn) : ldl_le_p(bytes);
+    /* What is underneath a breakpoint, which is taken out for this step */
+    step->word = ldl_le_p(bytes);
     arm_step_decode(step->word, &step->insn);
     ret = read_branch_regs(cs, step, x);
     if (ret) {
@@ -282,7 +281,8 @@ static unsigned read_words(CPUState *cs, uint64_t pc, uint32_t *words,
         /* One that is in the way has to be met */
         if ((i && (kvm_find_sw_breakpoint(cs, pc + 4 * i) ||
                    find_hw_breakpoint(cs, pc + 4 * i))) ||
-            cpu_memory_rw_debug(cs, pc + 4 * i, bytes, sizeof(bytes), false)) {
+            kvm_memory_rw_debug(cs, pc + 4 * i, bytes, sizeof(bytes), false,
+                                false)) {
             return i;
         }
         words[i] = ldl_le_p(bytes);

@@ -75,37 +75,14 @@ unsigned kvmppc_fetch(PowerPCCPU *cpu, const PPCStepRegs *regs,
                       uint32_t *words, unsigned max);
 
 /**
- * kvmppc_breakpoint_insert() - put a user's breakpoint into memory
- * @addr: its address in the address space that @cs is in
+ * kvmppc_breakpoint_place() - where does a breakpoint of the debugger's belong?
+ * @addr: its address in the address space that @cs is in, or that @cs has in
+ *     the other of problem and privileged state
+ * @phys: set to its guest physical address
  *
- * Returns: 0, -EFAULT if nothing is mapped there, or another negative errno if
- * the memory can't be written.
+ * Returns: 0, or -EFAULT if nothing is mapped there
  */
-int kvmppc_breakpoint_insert(CPUState *cs, vaddr addr);
-
-/**
- * kvmppc_breakpoint_remove() - take a user's breakpoint out of memory
- *
- * Finds it by the address that it was inserted with, whatever address space
- * the vCPUs are in now.
- *
- * Returns: 0, or -ENOENT if there is none.
- */
-int kvmppc_breakpoint_remove(vaddr addr);
-
-/**
- * kvmppc_memory_rw_debug() - access memory for the debugger
- * @physical: @addr is a guest physical address, and not one in the address
- *     space that @cs is in
- *
- * As cpu_memory_rw_debug(), but a trap that is in memory is not seen, and what
- * is written over it goes underneath.
- *
- * Returns: 0, or -1 if something there is not mapped; what comes before that
- * has been read or written.
- */
-int kvmppc_memory_rw_debug(CPUState *cs, vaddr addr, void *buf, size_t len,
-                           bool is_write, bool physical);
+int kvmppc_breakpoint_place(CPUState *cs, vaddr addr, uint64_t *phys);
 
 /**
  * KvmPpcTrapOwner: what a trap is that does not end a step of the vCPU itself

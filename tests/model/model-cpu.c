@@ -340,7 +340,15 @@ static int mem_write(void *opaque, uint64_t addr, const void *buf, size_t len)
     return ret;
 }
 
-static const BreakpointMemory memory = { mem_read, mem_write };
+static int mem_trap(void *opaque, uint64_t addr, uint8_t *trap)
+{
+    uint32_t word = GUINT32_TO_BE(MODEL_TRAP);
+
+    memcpy(trap, &word, sizeof(word));
+    return sizeof(word);
+}
+
+static const BreakpointMemory memory = { mem_read, mem_write, mem_trap };
 
 static bool touches(ModelCpu *cpu, uint64_t trap)
 {
@@ -513,13 +521,11 @@ static const StepOps step_ops = { plan, place, enter, finish, undo, get_pc };
 
 void model_init(ModelCpu *cpu, bool noirq)
 {
-    uint32_t trap = GUINT32_TO_BE(MODEL_TRAP);
-
     memset(cpu, 0, sizeof(*cpu));
     cpu->noirq = noirq;
     cpu->regs.msr_mask = ~0ULL;
     cpu->regs.isa300 = true;
-    cpu->traps = breakpoint_set_new(&memory, cpu, &trap, 4);
+    cpu->traps = breakpoint_set_new(&memory, cpu);
     step_session_init(&cpu->session, &step_ops, cpu, cpu->traps);
 }
 

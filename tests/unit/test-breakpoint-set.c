@@ -52,8 +52,43 @@ static int mem_write(void *opaque, uint64_t addr, const void *buf, size_t len)
     return 0;
 }
 
-static const BreakpointMemory ops = { mem_read, mem_write };
 static const uint8_t trap[4] = { 0x00, 0xdd, 0xdd, 0x00 };
+
+static int mem_trap(void *opaque, uint64_t addr, uint8_t *bytes)
+{
+    memcpy(bytes, trap, sizeof(trap));
+    return sizeof(trap);
+}
+
+static const BreakpointMemory ops = { mem_read, mem_write, mem_trap };
+
+/* As RISC-V: the instruction that is there tells its length */
+static const uint8_t long_trap[4] = { 0x73, 0x00, 0x10, 0x00 };
+static const uint8_t short_trap[2] = { 0x02, 0x90 };
+
+static int mem_trap_by_length(void *opaque, uint64_t addr, uint8_t *bytes)
+{
+    Memory *m = opaque;
+    bool is_long = (m->bytes[addr] & 3) == 3;
+
+    memcpy(bytes, is_long ? long_trap : short_trap, is_long ? 4 : 2);
+    return is_long ? 4 : 2;
+}
+
+static const BreakpointMemory ops_by_length = {
+    mem_read, mem_write, mem_trap_by_length
+};
+
+/* As x86 */
+static int mem_trap_of_a_byte(void *opaque, uint64_t addr, uint8_t *bytes)
+{
+    bytes[0] = 0xcc;
+    return 1;
+}
+
+static const BreakpointMemory ops_of_a_byte = {
+    mem_read, mem_write, mem_trap_of_a_byte
+};
 
 typedef struct Fixture {
     Memory *m;
@@ -61,6 +96,7 @@ typedef struct Fixture {
     BreakpointSet *set;
 } Fixture;
 
+/* @data: the memory functions, if not ops */
 static void setup(Fixture *f, gconstpointer data)
 {
     f->m = g_new0(Memory, 1);
@@ -68,7 +104,7 @@ static void setup(Fixture *f, gconstpointer data)
     for (int i = 0; i < MEM_SIZE; i++) {
         f->m->bytes[i] = f->pristine->bytes[i] = i * 7 + (i >> 8);
     }
-    f->set = breakpoint_set_new(&ops, f->m, trap, sizeof(trap));
+    f->set = breakpoint_set_new(data ?: &ops, f->m);
 }
 
 static void teardown(Fixture *f, gconstpointer data)
@@ -428,6 +464,246 @@ static void test_store(Fixture *f, gconstpointer data)
     }
 }
 
+#define SUSPEND(yes) \
+    (breakpoint_set_suspend(f->set, BREAKPOINT_OWNER_USER, yes), APPLY())
+
+/*
+ * No trap of the suspended owner's is in memory, and what is loaded meanwhile
+ * stays underneath
+ */
+static void test_suspend(Fixture *f, gconstpointer data)
+{
+    static const uint8_t mine[4] = { 1, 2, 3, 4 };
+
+    ADD(0x100);
+    ADD(0x200);
+    breakpoint_set_add(f->set, 0x200, BREAKPOINT_OWNER_STEP);
+    breakpoint_set_add(f->set, 0x300, BREAKPOINT_OWNER_STEP);
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmpint(SUSPEND(true), ==, 0);
+    g_assert_cmpint(STATE(0x100), ==, BREAKPOINT_CLEARED);
+    g_assert_cmpint(STATE(0x200), ==, BREAKPOINT_SET);
+    g_assert_cmpint(STATE(0x300), ==, BREAKPOINT_SET);
+    g_assert_true(breakpoint_set_any(f->set));
+    breakpoint_set_del(f->set, 0x200, BREAKPOINT_OWNER_STEP);
+    breakpoint_set_del(f->set, 0x300, BREAKPOINT_OWNER_STEP);
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_false(breakpoint_set_any(f->set));
+    assert_untouched(f);
+    g_assert_cmpuint(breakpoint_set_refs(f->set, 0x100, BREAKPOINT_OWNER_USER),
+                     ==, 1);
+
+    memcpy(f->m->bytes + 0x100, mine, 4);
+    memcpy(f->pristine->bytes + 0x100, mine, 4);
+    /* The guest's own, now */
+    memcpy(f->m->bytes + 0x200, trap, 4);
+    memcpy(f->pristine->bytes + 0x200, trap, 4);
+    g_assert_cmpint(SUSPEND(false), ==, 0);
+    g_assert_cmpmem(f->m->bytes + 0x100, 4, trap, 4);
+    g_assert_cmpint(STATE(0x200), ==, BREAKPOINT_SET);
+    DEL(0x100);
+    g_assert_cmpint(SUSPEND(true), ==, 0);
+    assert_untouched(f);
+    DEL(0x200);
+    g_assert_cmpint(SUSPEND(false), ==, 0);
+    assert_untouched(f);
+}
+
+/* While suspended nothing is read or written for a breakpoint that comes or goes */
+static void test_suspend_changes(Fixture *f, gconstpointer data)
+{
+    SUSPEND(true);
+    for (int i = 0; i < 100; i++) {
+        ADD(0x100 + 8 * i);
+        g_assert_cmpint(APPLY(), ==, 0);
+    }
+    for (int i = 0; i < 50; i++) {
+        g_assert_cmpint(DEL(0x100 + 8 * i), ==, 0);
+        g_assert_cmpint(APPLY(), ==, 0);
+    }
+    g_assert_cmpuint(f->m->reads + f->m->writes, ==, 0);
+    g_assert_cmpuint(breakpoint_set_pending(f->set), ==, 0);
+    g_assert_cmpint(SUSPEND(false), ==, 0);
+    g_assert_cmpuint(f->m->writes, ==, 50);
+    g_assert_cmpint(STATE(0x100 + 8 * 49), ==, BREAKPOINT_CLEARED);
+    g_assert_cmpint(STATE(0x100 + 8 * 50), ==, BREAKPOINT_SET);
+}
+
+/* One that is held stays out when the others come back */
+static void test_suspend_held(Fixture *f, gconstpointer data)
+{
+    ADD(0x100);
+    APPLY();
+    SUSPEND(true);
+    breakpoint_set_hold(f->set, 0x100, true);
+    g_assert_cmpint(SUSPEND(false), ==, 0);
+    assert_untouched(f);
+    breakpoint_set_hold(f->set, 0x100, false);
+    APPLY();
+    g_assert_cmpint(STATE(0x100), ==, BREAKPOINT_SET);
+}
+
+/* A page that goes and comes: tried again at each start, and nothing is lost */
+static void test_suspend_fails(Fixture *f, gconstpointer data)
+{
+    static const uint8_t mine[4] = { 1, 2, 3, 4 };
+
+    ADD(0x200);
+    ADD(0x300);
+    APPLY();
+    f->m->bad = 0x200;
+    f->m->fail_read = true;
+    g_assert_cmpint(SUSPEND(true), ==, -EIO);
+    g_assert_cmpint(STATE(0x300), ==, BREAKPOINT_CLEARED);
+    g_assert_cmpint(SUSPEND(false), ==, -EIO);
+    g_assert_cmpint(STATE(0x200), ==, BREAKPOINT_SET_PENDING);
+    g_assert_cmpint(STATE(0x300), ==, BREAKPOINT_SET);
+    g_assert_cmpuint(breakpoint_set_pending(f->set), ==, 1);
+    g_assert_cmpint(SUSPEND(true), ==, -EIO);
+    /* Another page comes */
+    f->m->fail_read = false;
+    memcpy(f->m->bytes + 0x200, mine, 4);
+    memcpy(f->pristine->bytes + 0x200, mine, 4);
+    g_assert_cmpint(SUSPEND(false), ==, 0);
+    g_assert_cmpint(STATE(0x200), ==, BREAKPOINT_SET);
+    g_assert_cmpint(SUSPEND(true), ==, 0);
+    assert_untouched(f);
+}
+
+/* Each stop and each start writes each trap once, and reads it thrice at most */
+static void test_suspend_many(Fixture *f, gconstpointer data)
+{
+    const unsigned n = 1000;
+
+    for (unsigned i = 0; i < n; i++) {
+        ADD(i * 64);
+    }
+    APPLY();
+    for (int i = 0; i < 2; i++) {
+        f->m->writes = f->m->reads = 0;
+        g_assert_cmpint(SUSPEND(i == 0), ==, 0);
+        g_assert_cmpuint(f->m->writes, ==, n);
+        g_assert_cmpuint(f->m->reads, <=, 3 * n);
+    }
+    SUSPEND(true);
+    assert_untouched(f);
+}
+
+/*
+ * Traps of two lengths at odd addresses, side by side: read, written underneath
+ * and taken out as those of one length
+ */
+static void test_lengths(Fixture *f, gconstpointer data)
+{
+    uint8_t bytes[64], copy[64];
+
+    for (unsigned from = 0x5fc; from < 0x618; from++) {
+        for (unsigned len = 0; len < 32; len++) {
+            f->m->bytes[0x602] = f->pristine->bytes[0x602] = 0x13;
+            f->m->bytes[0x606] = f->pristine->bytes[0x606] = 0x01;
+            f->m->bytes[0x608] = f->pristine->bytes[0x608] = 0x6f;
+            f->m->bytes[0x613] = f->pristine->bytes[0x613] = 0x02;
+            ADD(0x602);
+            ADD(0x606);
+            ADD(0x608);
+            ADD(0x613);
+            g_assert_cmpint(APPLY(), ==, 0);
+            g_assert_cmpmem(f->m->bytes + 0x602, 4, long_trap, 4);
+            g_assert_cmpmem(f->m->bytes + 0x606, 2, short_trap, 2);
+            g_assert_cmpmem(f->m->bytes + 0x608, 4, long_trap, 4);
+            g_assert_cmpmem(f->m->bytes + 0x613, 2, short_trap, 2);
+            memcpy(copy, f->m->bytes + from, len);
+            breakpoint_set_restore(f->set, from, copy, len);
+            g_assert_cmpmem(copy, len, f->pristine->bytes + from, len);
+            for (unsigned i = 0; i < len; i++) {
+                bytes[i] = from * len + i;
+            }
+            memcpy(f->pristine->bytes + from, bytes, len);
+            memcpy(copy, bytes, len);
+            breakpoint_set_store(f->set, from, copy, len);
+            memcpy(f->m->bytes + from, copy, len);
+            g_assert_cmpmem(f->m->bytes + 0x602, 4, long_trap, 4);
+            g_assert_cmpmem(f->m->bytes + 0x613, 2, short_trap, 2);
+            breakpoint_set_restore(f->set, from, copy, len);
+            g_assert_cmpmem(copy, len, bytes, len);
+            DEL(0x602);
+            DEL(0x606);
+            DEL(0x608);
+            DEL(0x613);
+            APPLY();
+            assert_untouched(f);
+        }
+    }
+}
+
+/* The instruction that is there at the start decides, not the one at the stop */
+static void test_other_length(Fixture *f, gconstpointer data)
+{
+    f->m->bytes[0x602] = f->pristine->bytes[0x602] = 0x13;
+    ADD(0x602);
+    APPLY();
+    g_assert_cmpmem(f->m->bytes + 0x602, 4, long_trap, 4);
+    SUSPEND(true);
+    assert_untouched(f);
+    f->m->bytes[0x602] = f->pristine->bytes[0x602] = 0x01;
+    SUSPEND(false);
+    g_assert_cmpmem(f->m->bytes + 0x602, 2, short_trap, 2);
+    g_assert_cmpmem(f->m->bytes + 0x604, 2, f->pristine->bytes + 0x604, 2);
+    SUSPEND(true);
+    assert_untouched(f);
+}
+
+/* Two that would share bytes: the second waits, and nothing of either is left */
+static void test_overlap(Fixture *f, gconstpointer data)
+{
+    for (int i = 0; i < 16; i++) {
+        f->m->bytes[0x600 + i] = f->pristine->bytes[0x600 + i] = 0x13 + 4 * i;
+    }
+    ADD(0x602);
+    g_assert_cmpint(APPLY(), ==, 0);
+    for (int at = 0x5ff; at <= 0x605; at++) {
+        int expected = at < 0x606 && at + 4 > 0x602 && at != 0x602 ? -EBUSY : 0;
+
+        if (at == 0x5ff) {
+            f->m->bytes[at] = f->pristine->bytes[at] = 0x13;
+        }
+        ADD(at);
+        g_assert_cmpint(APPLY(), ==, expected);
+        g_assert_cmpint(STATE(0x602), ==, BREAKPOINT_SET);
+        g_assert_cmpint(STATE(at), ==,
+                        expected ? BREAKPOINT_SET_PENDING : BREAKPOINT_SET);
+        DEL(at);
+        g_assert_cmpint(APPLY(), ==, 0);
+    }
+    ADD(0x604);
+    g_assert_cmpint(APPLY(), ==, -EBUSY);
+    DEL(0x602);
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmpint(STATE(0x604), ==, BREAKPOINT_SET);
+    DEL(0x604);
+    g_assert_cmpint(APPLY(), ==, 0);
+    assert_untouched(f);
+}
+
+static void test_bytes(Fixture *f, gconstpointer data)
+{
+    uint8_t copy[32];
+
+    for (int at = 0x100; at < 0x110; at += at & 1 ? 2 : 1) {
+        ADD(at);
+    }
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmphex(f->m->bytes[0x100], ==, 0xcc);
+    g_assert_cmphex(f->m->bytes[0x101], ==, 0xcc);
+    memcpy(copy, f->m->bytes + 0xf8, sizeof(copy));
+    breakpoint_set_restore(f->set, 0xf8, copy, sizeof(copy));
+    g_assert_cmpmem(copy, sizeof(copy), f->pristine->bytes + 0xf8, sizeof(copy));
+    /* Written over, and not: the guest's own stays */
+    f->m->bytes[0x100] = f->pristine->bytes[0x100] = 0x90;
+    g_assert_cmpint(SUSPEND(true), ==, 0);
+    assert_untouched(f);
+}
+
 /* 10,000 of them: the cost of a change does not depend on how many there are */
 static void test_many(Fixture *f, gconstpointer data)
 {
@@ -473,6 +749,10 @@ static void test_random(Fixture *f, gconstpointer data)
         } else {
             breakpoint_set_del(f->set, addr, owner);
         }
+        if (g_test_rand_int_range(0, 8) == 0) {
+            breakpoint_set_suspend(f->set, BREAKPOINT_OWNER_USER,
+                                   g_test_rand_bit());
+        }
         if (g_test_rand_bit()) {
             APPLY();
         }
@@ -489,9 +769,10 @@ static void test_random(Fixture *f, gconstpointer data)
     assert_untouched(f);
 }
 
-#define TEST(name) \
-    g_test_add("/breakpoint-set/" #name, Fixture, NULL, setup, test_##name, \
+#define TEST_WITH(name, memory) \
+    g_test_add("/breakpoint-set/" #name, Fixture, memory, setup, test_##name, \
                teardown)
+#define TEST(name) TEST_WITH(name, NULL)
 
 int main(int argc, char **argv)
 {
@@ -509,6 +790,15 @@ int main(int argc, char **argv)
     TEST(restore);
     TEST(reads);
     TEST(store);
+    TEST(suspend);
+    TEST(suspend_changes);
+    TEST(suspend_held);
+    TEST(suspend_fails);
+    TEST(suspend_many);
+    TEST_WITH(lengths, &ops_by_length);
+    TEST_WITH(other_length, &ops_by_length);
+    TEST_WITH(overlap, &ops_by_length);
+    TEST_WITH(bytes, &ops_of_a_byte);
     TEST(many);
     TEST(random);
     return g_test_run();
