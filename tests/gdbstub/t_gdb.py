@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from common import Bench, GdbRun, Test, check
+from common import Bench, GdbRun, check
 from proxy import resumes, show
 
 
@@ -235,9 +235,3 @@ done()
                 raise AssertionError(f"range-stepping {way}: {counts[way]} packets, only "
                                      f"{fewer:.1f} times fewer than {counts['off']}:\n"
                                      + show(run.packets(way)))
-
-
-TESTS: list[Test] = [
-    next_over_loops, next_over_call, step_and_finish, next_through_switch, until_the_end,
-    stepi, breakpoint_in_range, breakpoint_in_callee, interrupted_range,
-    thousand_instructions]

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from common import (FIRST, LIMIT, Bench, Gdb, Guest, Test, answers, check, is_error, on,
-                    pc_of, place, refused)
+from common import (FIRST, LIMIT, Bench, Gdb, Guest, answers, check, is_error, on, pc_of, place,
+                    refused)
 from rsp import checksum, escape
 
 UNMAPPED = 0x7000000000
@@ -257,8 +257,3 @@ def many_breakpoints(bench: Bench) -> None:
                                    ("hit", hit_few, hit_many)):
             if much > 2 * little + (2 if what == "hit" else 10):
                 raise AssertionError(f"{what}: {little:.1f} with 10, {much:.1f} with 10,000")
-
-
-TESTS: list[Test] = [
-    read_binary, read_binary_much, read_binary_wrong, read_much, full_packet, large_packet,
-    under_breakpoint, under_breakpoint_binary, remove_what_is_not_there, many_breakpoints]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import FIRST, LIMIT, Bench, Gdb, Guest, Test, answers, check, goes_on, pc_of, refused
+from common import FIRST, LIMIT, Bench, Gdb, Guest, answers, check, goes_on, pc_of, refused
 
 RESUMES = ("vCont;c", f"vCont;s:{FIRST}", f"vCont;s:{FIRST};c", "c", "s", "C05")
 DISK = "disk0"
@@ -131,7 +131,3 @@ def attached_to_a_destination(bench: Bench) -> None:
             moved = there.connect()
             check("D", moved.text("D;1", LIMIT), "OK")
             arrive(there, file, "running")
-
-
-TESTS: list[Test] = [resumed_while_it_migrates, resumed_behind_migration,
-                     detached_while_it_migrates, attached_to_a_destination]

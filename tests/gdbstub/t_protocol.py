@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import time
 
-from common import (FIRST, LIMIT, Bench, Gdb, RspTimeout, Test, answers, check, goes_on,
-                    nothing_more, on, pc_of, place, refused)
+from common import (FIRST, LIMIT, Bench, Gdb, RspTimeout, answers, check, goes_on, nothing_more,
+                    on, pc_of, place, refused)
 from rsp import checksum
 
 
@@ -137,6 +137,3 @@ def truncated(bench: Bench) -> None:
             gdb = guest.connect()
             check("pc", pc_of(gdb), guest.spin)
         goes_on(gdb)
-
-
-TESTS: list[Test] = [no_ack_mode, no_ack_raw, no_ack_ends, acks, nonsense, truncated]

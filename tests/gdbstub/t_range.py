@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import time
 
-from common import (FIRST, LIMIT, SECOND, Bench, Gdb, Guest, Stop, Test, answers, check,
-                    check_thread, goes_on, nothing_more, on, pc_of, place, refused)
+from common import (FIRST, LIMIT, SECOND, Bench, Gdb, Guest, Stop, answers, check, check_thread,
+                    goes_on, nothing_more, on, pc_of, place, refused)
 
 SOFTWARE, HARDWARE, WRITE = 0, 1, 2
 
@@ -344,12 +344,3 @@ def range_reconnect(bench: Bench) -> None:
         before = guest.number(gdb, guest.counter)
         goes_on(gdb)
         check("it runs", guest.number(gdb, guest.counter) > before + 1000, True)
-
-
-TESTS: list[Test] = [
-    range_offered, range_straight, range_loop, range_as_steps, range_empty,
-    range_from_outside, range_left_by_call, range_malformed, range_breakpoint,
-    range_hardware_breakpoint, range_ends_at_breakpoint, range_watchpoint, range_interrupted, range_one_of_two,
-    range_beside_by_count,
-    range_and_other_stop, range_of_all, range_two_ranges, range_without_interrupts,
-    range_with_interrupts, range_reconnect]

@@ -6,8 +6,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from common import (FIRST, LIMIT, SECOND, Bench, Gdb, Guest, RspTimeout, Test,
-                    answers, check, check_thread, goes_on, on, pc_of, place, refused)
+from common import (FIRST, LIMIT, SECOND, Bench, Gdb, Guest, RspTimeout, answers, check,
+                    check_thread, goes_on, on, pc_of, place, refused)
 
 ROUNDS = 6
 THREADS = ("single", "multi")
@@ -422,12 +422,3 @@ def by_name(bench: Bench) -> None:
             check(f"{name} as the guest has it", stored[:size].hex(),
                   f"{values[name.split()[0]]:0{2 * size}x}")
             stored = stored[size:]
-
-
-TESTS: list[Test] = [
-    described, by_name,
-    stale_step, stale_other_stop, stale_two_steps, stale_plain, stale_after_interrupt,
-    stale_detach, disconnect_stopped, disconnect_running, disconnect_stepping,
-    step_powered_off, step_powered_off_first, step_powered_off_beside, step_all_one_off,
-    step_into_wait, range_into_wait, interrupt_waiting, held_over_dump,
-    plugged, unplugged, unplugged_running]

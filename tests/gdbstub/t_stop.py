@@ -6,9 +6,8 @@ from __future__ import annotations
 import re
 
 import t_state
-from common import (FIRST, LIMIT, PC, SECOND, SP, Bench, Gdb, Guest, Plain, Stop, Test,
-                    answers, check, check_thread, goes_on, on, other_than, pc_of, place,
-                    thread_of)
+from common import (FIRST, LIMIT, PC, SECOND, SP, Bench, Gdb, Guest, Plain, Stop, answers, check,
+                    check_thread, goes_on, on, other_than, pc_of, place, thread_of)
 
 SOFTWARE, HARDWARE, WRITE, READ, ACCESS = range(5)
 REASONS = ("swbreak", "hwbreak", "watch", "rwatch", "awatch")
@@ -369,10 +368,3 @@ def come_to_by_step(bench: Bench) -> None:
                     answers(gdb, "vCont;c")
                     check("pc and r3", on(gdb, FIRST, "pc", "r3"), [guest.spin + 4, n])
                 gdb.remove(guest.spin + 4, point)
-
-
-TESTS: list[Test] = [
-    offered, breakpoint_words, breakpoint_words_of_second, no_words, step_onto, watch_words,
-    watched_by_two, watched_and_kept, watched_and_gone,
-    expedited_registers, expedited_in_range, expedited_little_endian, step_off,
-    moved_onto, come_to_by_step]

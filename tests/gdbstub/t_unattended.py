@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import LIMIT, Bench, Monitor, Test, check
+from common import LIMIT, Bench, Monitor, check
 from lablib import reserve_port
 
 # For an AVR that has no `lac`, which QEMU takes for a breakpoint:
@@ -88,6 +88,3 @@ def gdbserver_later(bench: Bench) -> None:
             monitor.run("cont")
             time.sleep(0.05)
             check("r16, counted once more", stops(monitor), count + n)
-
-
-TESTS: list[Test] = [without_gdbserver, gdbserver_later]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import payloads
 from build import Image
-from common import LIMIT, Bench, Gdb, Test, answers, check
+from common import LIMIT, Bench, Gdb, answers, check
 from lablib import reserve_port
 
 THREADS = 4
@@ -150,6 +150,3 @@ def threads_meet(bench: Bench) -> None:
             if (stop := gdb.wait(4 * LIMIT)).kind == "W":
                 break
         check("how it ended", (stop.kind, stop.signal), ("W", 0))
-
-
-TESTS: list[Test] = [threads_wait, breakpoints_beside_threads, threads_meet]

@@ -7,7 +7,7 @@ import argparse
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,6 @@ from build import VARIANTS, Image, build                        # noqa: E402
 from lablib import ARM64, PPC64, X86, L2, L2Config, Lab            # noqa: E402
 from rsp import Gdb                                             # noqa: E402
 
-# For tests that raise it
-Skip = pytest.skip.Exception
 TRAP = bytes.fromhex("00dddd00")        # KVM HV's; the same in either byte order
 
 # Where a test runs, if not where its module does
@@ -96,6 +94,3 @@ def pc_of(gdb: Gdb) -> int:
 def low_memory(gdb: Gdb) -> bytes:
     """The vectors, as memory has them, and the code of the spinning payload."""
     return gdb.raw_memory(0, 0x1000) + gdb.raw_memory(0x400000, 0x18)
-
-
-Test = Callable[[Bench], None]

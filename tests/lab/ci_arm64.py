@@ -16,9 +16,8 @@ import pytest                                                   # noqa: E402
 import common                                                   # noqa: E402
 import t_range                                                  # noqa: E402
 import t_state                                                  # noqa: E402
-from bench import Bench, Test, check, on_nested, pc_of          # noqa: E402
-from ci_gdbstub import (KvmBench, Target, met_together,         # noqa: E402
-                        put_on_breakpoint, step_off, step_off_one_by_two, step_off_two)
+from bench import Bench, check, on_nested, pc_of                # noqa: E402
+from ci_gdbstub import KvmBench, Target                         # noqa: E402
 from ci_migration import XCPU                                   # noqa: E402
 from ci_steps import count_ioctls, ioctls_of                    # noqa: E402
 from common import FIRST, SECOND, answers, goes_on, on, place, refused     # noqa: E402
@@ -609,13 +608,3 @@ def aarch32(bench: Bench) -> None:
             check("X0, X1 and ELR_EL1", on(gdb, FIRST, "x0", "x1", "ELR_EL1"),
                   [target.aarch32 + 0x11, 6, target.aarch32 + 0x16])
             gdb.run_to(target.aarch32_over)
-
-
-TESTS: list[Test] = [
-    same_as_tcg, held_back, clock_stops, own_points, cut_short, kicked, waiting, exclusives,
-    cost, own_brk, watch, watch_more, ranges, range_off,
-    step_off, step_off_two, step_off_one_by_two, met_together, put_on_breakpoint,
-    registers, no_stale_step, migrate, snapshot, aarch32]
-
-# On a host whose guests may have EL2
-NESTED_TESTS: list[Test] = [nested]

@@ -27,7 +27,7 @@ import t_protocol                                               # noqa: E402
 import t_range                                                  # noqa: E402
 import t_state                                                  # noqa: E402
 import t_stop                                                   # noqa: E402
-from bench import TRAP, Bench, Test, check, on_all, pc_of       # noqa: E402
+from bench import TRAP, Bench, check, on_all, pc_of             # noqa: E402
 from build import Image                                         # noqa: E402
 from ci_interrupts import DEC, DOORBELL, EXTERNAL, PRIVILEGED     # noqa: E402
 from ci_interrupts import ASYNCHRONOUS, FAST, enter_round, irq_guest         # noqa: E402
@@ -1071,12 +1071,3 @@ def no_acks(bench: Bench) -> None:
     """QStartNoAckMode, and acks without it"""
     KvmBench(bench).all_of([t_protocol.acks, t_protocol.no_ack_mode, t_protocol.no_ack_raw,
                             t_protocol.no_ack_ends])
-
-
-TESTS: list[Test] = [
-    range_cost, range_loop, range_edges, range_as_steps, range_points, range_two_vcpus,
-    range_holds_interrupts, hot_plugged, range_emulated, range_waiting, over_anothers_trap, gdb_next,
-    under_breakpoints, under_an_alias, unwritable, refused_beside_emulated, step_off,
-    step_off_two, step_off_one_by_two, met_together, put_on_breakpoint, many_breakpoints,
-    stop_words,
-    registers_everywhere, registers_by_name, no_stale_step, powered_off, no_acks]

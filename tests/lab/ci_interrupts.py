@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import TRAP, Bench, Test, check, pc_of
+from bench import TRAP, Bench, check, pc_of
 from build import Image
 from lablib import L2_MACHINE, Lab, l2_program
 from rsp import Gdb
@@ -452,10 +452,3 @@ def synchronous_problem_state(bench: Bench) -> None:
     """clauses 1, 2: the same in problem state, AIL 0 and 3"""
     synchronous(bench, PROBLEM)
     synchronous(bench, PROBLEM_AIL)
-
-
-TESTS: list[Test] = [
-    held_back_privileged, held_back_relocated, held_back_problem_state,
-    held_back_problem_state_ail, held_back_xive, held_back_presented_by_qemu,
-    let_through_privileged, let_through_problem_state,
-    synchronous_privileged, synchronous_problem_state, ]

@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "gdbstub")]
 
-from bench import Bench, Test, check, pc_of                     # noqa: E402
+from bench import Bench, check, pc_of                           # noqa: E402
 from ci_gdbstub import KvmBench, Target                         # noqa: E402
 from ci_steps import KVM_RUN, ioctls_of                               # noqa: E402
 from common import answers, place                               # noqa: E402
@@ -320,8 +320,3 @@ def cost_left_in(bench: Bench) -> None:
             f"{n}: {seconds * 1e3:.1f} ms" for n, seconds in times.items()))
         for wanted in (100, 1000):
             check(f"ioctls of 5 steps with {wanted}", costs[wanted], costs[1])
-
-
-TESTS: list[Test] = [out_when_stopped, gdb_always_inserted, migrated_left_in,
-                     snapshots_left_in, reset_left_in, loaded_over_left_in,
-                     guest_writes_over, client_gone, cost_left_in]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import Bench, Test, check, on_arm64, on_power
+from bench import Bench, check, on_arm64, on_power
 from lablib import L2, L2Config, l2_program
 from linuxguest import BE, SE
 from rsp import Gdb, RspError
@@ -474,16 +474,3 @@ def soak_short(bench: Bench) -> None:
         console.progress(by=2)
         bench.notes.append(f"soak: {soak.ticks()}")
         check_hashes(console, soak.session.arch)
-
-
-TESTS: list[Test] = [
-    step_stopped_vcpu, guest_debugs_itself, guest_debugs_itself_smp, scheduler_locking,
-    two_at_once, breakpoint_while_other_steps, step_idle_vcpu, traced_process, ]
-
-ARM64_TESTS: list[Test] = [
-    guest_debugs_itself, guest_debugs_itself_smp, traced_elsewhere, step_idle_vcpu,
-    scheduler_locking, two_at_once, breakpoint_while_other_steps, kernel_from_el0,
-    user_from_el1, soak_short]
-
-# Not in CI: it wants a machine with no other load
-BY_HAND: list[Test] = [soak_short]

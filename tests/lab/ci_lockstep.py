@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import stream_arm64
-from bench import Bench, Test, on_arm64
+from bench import Bench, on_arm64
 from generator import AnyCell
 from lockstep import Options, Result
 from matrix import run_stream
@@ -90,7 +90,3 @@ def stream_arm64_big_endian(bench: Bench) -> None:
 def stream_arm64_smp(bench: Bench) -> None:
     """clauses 1, 2, 4: the same while another vCPU takes exceptions; arm64, BE, translation"""
     stream_a64(bench, False, True, 2)
-
-
-TESTS: list[Test] = [stream_big_endian, stream_little_endian, stream_hash, stream_smp]
-ARM64_TESTS: list[Test] = [stream_arm64_little_endian, stream_arm64_big_endian, stream_arm64_smp]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import ci_interrupts
-from bench import TRAP, Bench, Test, check, low_memory, pc_of
+from bench import TRAP, Bench, check, low_memory, pc_of
 from build import Image
 from ci_gdbstub import KvmBench
 from lablib import L2, L2_MACHINE, l2_program
@@ -336,12 +336,3 @@ def snapshot(bench: Bench) -> None:
         gdb.write("pc", image.symbols["begin"])
         gdb.step()
         check("pc of a step", pc_of(gdb), image.symbols["begin"] + 4)
-
-
-TESTS: list[Test] = [migrate_stopped, migrate_unpatched, migrate_running,
-                     migrate_about_a_step, snapshot, held_and_refused, migrate_held]
-
-# Not in CI: a pending external interrupt of QEMU's own XICS is lost in migration by
-# unpatched QEMU as well.  Now and then QEMU ends in migrate_in_step ("invalid runstate
-# transition: 'running' -> 'postmigrate'"): the client steps while migration completes.
-BY_HAND: list[Test] = [migrate_pending, migrate_in_step]

@@ -16,7 +16,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from bench import TRAP, Bench, Skip, Test, check, low_memory
+import pytest
+
+from bench import TRAP, Bench, check, low_memory
 from build import Image
 from rsp import Gdb, RspError
 
@@ -386,7 +388,7 @@ def page_end(bench: Bench) -> None:
 def prefixed(bench: Bench) -> None:
     """clause 1: prefixed instructions at a page's end and over a 64-byte boundary"""
     if bench.options.machine != "powernv10":
-        raise Skip("POWER9 has no prefixed instructions")
+        pytest.skip("POWER9 has no prefixed instructions")
     with places(bench, "prefixed") as both:
         stop = both.at["stop"]
         for msr in (IR | DR, USER):
@@ -674,10 +676,3 @@ def two_at_a_vector(bench: Bench) -> None:
             both += moved == 2
             check("the guest's log of interrupts", gdb.read_memory(at["log_at"], 8), before)
         bench.notes.append(f"two at the Trace vector: in {both} of 20 both had got on")
-
-
-TESTS: list[Test] = [
-    trace_handler, trace_handler_ail, vectors, page_end, prefixed, own_code, trapped_words,
-    no_breakpoint_there, modes, another_pid, unmapped_by_another,
-    ail_moved_by_another, two_at_a_vector,
-]

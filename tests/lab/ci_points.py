@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bench import TRAP, Bench, Skip, Test, check, low_memory, pc_of
+import pytest
+
+from bench import TRAP, Bench, check, low_memory, pc_of
 from ci_gdbstub import KvmBench, Target
 from lablib import L1_GDB_PORT, L2, PPC64
 from rsp import Gdb, RspError
@@ -69,13 +71,13 @@ def hbreak(bench: Bench) -> None:
 
 def want_dawr(machine: str) -> None:
     if machine == "powernv9":
-        raise Skip("POWER9 has no watchpoint register that may be used")
+        pytest.skip("POWER9 has no watchpoint register that may be used")
 
 
 def watch_refused(bench: Bench) -> None:
     """no DAWR: refused, and said why"""
     if bench.options.machine != "powernv9":
-        raise Skip("this processor has DAWR")
+        pytest.skip("this processor has DAWR")
     with bench.spinning() as (guest, gdb, image):
         refused(gdb, f"Z2,{image.symbols['counter']:x},8", "a watchpoint on POWER9")
         gdb.step()
@@ -350,9 +352,3 @@ def hbreak_never_met(bench: Bench) -> None:
         gdb.interrupt(20)
         gdb.detach()
         guest.wait_console(r"tick 4\b", 20)
-
-
-TESTS: list[Test] = [
-    hbreak, watch_refused, watch, watch_stepped, point_killed, point_detached,
-    point_no_server, point_killed_there, point_before_vectors, point_reset,
-    hbreak_before_boot, hbreak_before_boot_hash, hbreak_never_met]

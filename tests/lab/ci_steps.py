@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import TRAP, Bench, Test, check, low_memory, pc_of
+from bench import TRAP, Bench, check, low_memory, pc_of
 from build import Image
 from lablib import L2, l2_program
 from rsp import Gdb, RspError
@@ -335,11 +335,3 @@ def linux_smp(bench: Bench) -> None:
         for bad in ("Oops", "BUG:", "Kernel panic", "rcu_sched", "soft lockup", "segfault"):
             if bad in text:
                 raise AssertionError(f"'{bad}' in the guest's console: {guest.console}")
-
-
-TESTS: list[Test] = [
-    unpatched_step_never_returns, sstepbits, no_trace_in_memory, step_interrupted,
-    own_breakpoints, disconnect, detach, refused, monitor_between_steps, ioctls, unattached,
-    kvm_that_steps,
-    lockstep_big_endian, lockstep_little_endian, lockstep_self_tracing, linux_smp,
-]

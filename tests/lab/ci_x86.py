@@ -16,9 +16,8 @@ import ci_left_in                                                # noqa: E402
 import t_range                                                  # noqa: E402
 import t_state                                                  # noqa: E402
 import t_stop                                                   # noqa: E402
-from bench import Bench, Test, check, pc_of                     # noqa: E402
-from ci_gdbstub import (KvmBench, Target, met_together,         # noqa: E402
-                        put_on_breakpoint, step_off, step_off_one_by_two, step_off_two)
+from bench import Bench, check, pc_of                           # noqa: E402
+from ci_gdbstub import KvmBench, Target                         # noqa: E402
 from common import FIRST, answers, check_thread, on, place      # noqa: E402
 from lablib import X86, TcgReference                            # noqa: E402
 from rsp import Gdb                                             # noqa: E402
@@ -252,9 +251,3 @@ def no_stale_step(bench: Bench) -> None:
 def watched_by_two(bench: Bench) -> None:
     """of two vCPUs that hit watchpoints at the same time each is reported, with its address"""
     KvmBench(bench).all_of([t_stop.watched_by_two, t_stop.watched_and_kept], 2)
-
-
-TESTS: list[Test] = [
-    same_as_tcg, ranges, range_points, range_watchpoint, other_space, gone, step_off,
-    step_off_two, step_off_one_by_two, met_together, put_on_breakpoint, no_stale_step,
-    watched_by_two]
