@@ -35,7 +35,17 @@ static int write_memory(void *opaque, uint64_t addr, const void *buf, size_t len
     return 0;
 }
 
-static const BreakpointMemory memory_ops = { read_memory, write_memory };
+static int trap_bytes(void *opaque, uint64_t addr, uint8_t *bytes)
+{
+    static const uint8_t trap[4] = { 0x00, 0xdd, 0xdd, 0x00 };
+
+    memcpy(bytes, trap, sizeof(trap));
+    return sizeof(trap);
+}
+
+static const BreakpointMemory memory_ops = {
+    read_memory, write_memory, trap_bytes
+};
 
 int kvmppc_memory_read(uint64_t phys, void *buf, size_t len)
 {
@@ -116,13 +126,10 @@ static void poke(uint64_t addr, uint32_t insn)
 
 static void setup(void)
 {
-    static const uint8_t trap[4] = { 0x00, 0xdd, 0xdd, 0x00 };
-
     breakpoint_set_free(kvmppc_breakpoints);
     memset(memory, 0, sizeof(memory));
     poke(PC, NOP);
-    kvmppc_breakpoints = breakpoint_set_new(&memory_ops, NULL, trap,
-                                            sizeof(trap));
+    kvmppc_breakpoints = breakpoint_set_new(&memory_ops, NULL);
     memset(&step, 0, sizeof(step));
     step.cpu = &model_cpu;
     step_session_init(&step.session, &kvmppc_step_ops, &step,

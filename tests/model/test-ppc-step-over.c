@@ -39,7 +39,17 @@ static int write_memory(void *opaque, uint64_t addr, const void *buf, size_t len
     return 0;
 }
 
-static const BreakpointMemory memory_ops = { read_memory, write_memory };
+static int trap_bytes(void *opaque, uint64_t addr, uint8_t *bytes)
+{
+    static const uint8_t trap[4] = { 1, 1, 1, 1 };
+
+    memcpy(bytes, trap, sizeof(trap));
+    return sizeof(trap);
+}
+
+static const BreakpointMemory memory_ops = {
+    read_memory, write_memory, trap_bytes
+};
 
 KvmPpcTrapOwner kvmppc_trap_owner(CPUState *cs)
 {
@@ -185,12 +195,9 @@ void kvm_arch_post_run(CPUState *cs, struct kvm_run *r)
 
 static void setup(void)
 {
-    static const uint8_t trap[4] = { 1, 1, 1, 1 };
-
     breakpoint_set_free(kvmppc_breakpoints);
     memset(memory, 0, sizeof(memory));
-    kvmppc_breakpoints = breakpoint_set_new(&memory_ops, NULL, trap,
-                                            sizeof(trap));
+    kvmppc_breakpoints = breakpoint_set_new(&memory_ops, NULL);
     breakpoint_set_add(kvmppc_breakpoints, FOREIGN, BREAKPOINT_OWNER_STEP);
     breakpoint_set_apply(kvmppc_breakpoints);
     memset(&step, 0, sizeof(step));
