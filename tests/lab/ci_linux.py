@@ -429,7 +429,7 @@ def kernel_from_el0(bench: Bench) -> None:
                 check("where nothing is for anybody", gdb.text("m0,4"), "E14")
                 gdb.insert(place)
                 check("the code as gdb sees it", gdb.read_memory(place, len(code)), code)
-                check("the breakpoint is there", text_at(session, place) != code, True)
+                check("memory at the stop", text_at(session, place), code)
                 if hits:
                     gdb.resume("vCont;c")
                     session.hit(place, session.wait())
