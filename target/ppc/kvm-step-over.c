@@ -26,7 +26,9 @@
 /*
  * One vCPU may have to run while no other is in the guest.  start_exclusive()
  * is not for that: it waits for vCPUs that are in QEMU too, and those wait for
- * this one if their hypercall is to be done on all vCPUs (H_SET_MODE).
+ * this one if their hypercall is to be done on all vCPUs (H_SET_MODE).  Neither
+ * is accel_ioctl_inhibit_begin(): it keeps every vCPU from KVM_RUN that does
+ * not hold the BQL, and this one can't hold it while the guest runs.
  */
 static QemuMutex run_lock;
 static QemuCond run_cond;
