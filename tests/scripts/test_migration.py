@@ -39,6 +39,11 @@ class MadeUp:
         self.pc = CALL + 4 * (signal == 5)
         return Stop("T", signal, "01", raw=f"T{signal:02x}")
 
+    def text(self, packet: str, _: float) -> str:
+        """Between the stop that migration makes and its end."""
+        assert packet == "vCont;s:p1.1"
+        return "E22"
+
     def step(self) -> None:
         self.pc += 4
 
