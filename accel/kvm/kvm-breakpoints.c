@@ -149,10 +149,13 @@ static bool find_place(CPUState *cpu, vaddr addr, uint64_t *place)
 static int place_breakpoint(CPUState *cpu, vaddr pc, uint64_t *place)
 {
 #ifdef TARGET_KVM_HAVE_OWN_BREAKPOINTS
-    return kvm_arch_place_sw_breakpoint(cpu, pc, place);
-#else
-    return find_place(cpu, pc, place) ? 0 : -EFAULT;
+    int ret = kvm_arch_place_sw_breakpoint(cpu, pc, place);
+
+    if (ret <= 0) {
+        return ret;
+    }
 #endif
+    return find_place(cpu, pc, place) ? 0 : -EFAULT;
 }
 
 /* The occasions */

@@ -30,7 +30,7 @@ typedef enum KvmPpcPresenter {
 /**
  * KvmPpcHeld: what is held back, all zero for nothing
  *
- * Migrated, since KVM may refuse to let it come.
+ * Migrated but for @told, since KVM may refuse to let it come.
  */
 typedef struct KvmPpcHeld {
     bool decrementer;
@@ -39,6 +39,7 @@ typedef struct KvmPpcHeld {
     uint8_t presenter;          /* of the external one, a KvmPpcPresenter */
     uint8_t priority;
     uint64_t dec_expiry;        /* in the guest's time base */
+    bool told;                  /* the user knows that KVM refuses */
 } KvmPpcHeld;
 
 /**

@@ -19,7 +19,6 @@
  * @plan: what the step does
  * @held: interrupts that are held back during the step, or that KVM does not
  *     let come behind it
- * @held_told: the user knows of the latter
  * @overdue: ends a step that waits; see kvmppc_step_may_wait()
  * @follows_hcall: the instruction is behind a hypercall, and the vCPU may be
  *     waiting for an interrupt
@@ -39,7 +38,6 @@ typedef struct PPCStep {
     PowerPCCPU *cpu;
     PPCStepPlan plan;
     KvmPpcHeld held;
-    bool held_told;
     QEMUTimer *overdue;
     bool follows_hcall;
     bool over_queued;

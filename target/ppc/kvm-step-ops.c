@@ -339,12 +339,12 @@ void kvmppc_step_release_held(PPCStep *step)
     CPUState *cs = CPU(step->cpu);
     int ret = kvmppc_irq_release(cs, &step->held);
 
-    if (ret && !step->held_told) {
+    if (ret && !step->held.told) {
         error_report("can't let an interrupt of CPU %d come that a step has "
                      "held back: %s; to be tried again", cs->cpu_index,
                      strerror(-ret));
     }
-    step->held_told = ret != 0;
+    step->held.told = ret != 0;
 }
 
 static int step_undo(void *vcpu, StepPlan *plan)

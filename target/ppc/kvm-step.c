@@ -83,7 +83,6 @@ void kvmppc_step_destroy(CPUState *cs)
     step_session_abandon(&step->session);
     step_session_take(&step->session);
     memset(&step->held, 0, sizeof(step->held));
-    step->held_told = false;
     step->over_queued = false;
     step->over_match = false;
     step->over_failed = false;
@@ -91,7 +90,6 @@ void kvmppc_step_destroy(CPUState *cs)
     step->overdue_end = false;
     step->cpu = NULL;
 }
-
 
 /*
  * A vCPU that has ceded itself waits in KVM, for ever perhaps, and there is no
@@ -126,6 +124,13 @@ static void do_begin(CPUState *cs, run_on_cpu_data data)
         *ret = 0;
         return;
     }
+    if (runstate_check(RUN_STATE_FINISH_MIGRATE)) {
+        /* The last of memory has been sent, or will be: see before_last_sync */
+        kvmppc_step_get_pc(step, &step->session.plan.reason_addr);
+        step->session.plan.reason = "the virtual machine is being migrated";
+        *ret = -EAGAIN;
+        return;
+    }
     timer_del(step->overdue);
     if (step->session.phase == STEP_DONE) {
         *ret = step_session_again(&step->session);
@@ -139,13 +144,6 @@ static void do_begin(CPUState *cs, run_on_cpu_data data)
         if (runstate_is_running()) {
             kvmppc_step_over_queue(step);
         }
-    }
-    if (*ret == 0 && runstate_check(RUN_STATE_FINISH_MIGRATE)) {
-        /* The last of memory has been sent, or will be: see before_last_sync */
-        step_session_cancel(&step->session);
-        step->alone = false;
-        step->session.plan.reason = "the virtual machine is being migrated";
-        *ret = -EAGAIN;
     }
     if (step->session.phase == STEP_ARMED && kvmppc_step_may_wait(step)) {
         give_time(step);
@@ -255,7 +253,6 @@ static void step_reset(void *opaque)
         step_session_abandon(&step->session);
         /* What interrupts were held is no business of later steps */
         memset(&step->held, 0, sizeof(step->held));
-        step->held_told = false;
     }
 }
 

@@ -10,42 +10,20 @@
 #include "kvm-regs.h"
 #include "kvm-step-internal.h"
 
+#define MODEL_MEMORY 0x20000
+#include "model-memory.h"
+
 #define PC      0x10100
 #define NOP     0x60000000
 #define HCALL   0x44000022
 #define STD_3_4 0xf8640000      /* std r3,0(r4) */
 
-static uint8_t memory[0x20000];
 static uint64_t hole;           /* a page that is not mapped */
 static PPCStepRegs vcpu;
 static PPCStep step;
 
 CPUState model_cpu;
 BreakpointSet *kvmppc_breakpoints;
-
-static int read_memory(void *opaque, uint64_t addr, void *buf, size_t len)
-{
-    memcpy(buf, memory + addr, len);
-    return 0;
-}
-
-static int write_memory(void *opaque, uint64_t addr, const void *buf, size_t len)
-{
-    memcpy(memory + addr, buf, len);
-    return 0;
-}
-
-static int trap_bytes(void *opaque, uint64_t addr, uint8_t *bytes)
-{
-    static const uint8_t trap[4] = { 0x00, 0xdd, 0xdd, 0x00 };
-
-    memcpy(bytes, trap, sizeof(trap));
-    return sizeof(trap);
-}
-
-static const BreakpointMemory memory_ops = {
-    read_memory, write_memory, trap_bytes
-};
 
 int kvmppc_memory_read(uint64_t phys, void *buf, size_t len)
 {
@@ -196,10 +174,10 @@ static void test_held(void)
     setup();
     release_error = -EIO;
     g_assert_cmpint(kvmppc_step_ops.undo(&step, &plan), ==, 0);
-    g_assert_true(step.held_told);
+    g_assert_true(step.held.told);
     release_error = 0;
     kvmppc_step_release_held(&step);
-    g_assert_false(step.held_told);
+    g_assert_false(step.held.told);
 }
 
 int main(int argc, char **argv)
