@@ -76,6 +76,16 @@ class Monitor:
     def state(self) -> str:
         return self.run("query-status")["status"]
 
+    def human(self, command: str) -> str:
+        """A command of the monitor for people; what it says."""
+        return str(self.run("human-monitor-command", **{"command-line": command}))
+
+    def memory(self, address: int, length: int) -> bytes:
+        """Guest physical memory, as it is."""
+        text = self.human(f"xp /{length}bx {address:#x}")
+        return bytes(int(byte, 16) for line in text.splitlines()
+                     for byte in line.partition(":")[2].split())
+
     def close(self) -> None:
         self.file.close()
         self.sock.close()
@@ -110,9 +120,7 @@ class Guest:
 
     def number_while_running(self, address: int) -> int:
         """The doubleword at a physical address, by the monitor."""
-        text = self.monitor.run("human-monitor-command",
-                                **{"command-line": f"xp /8bx {address:#x}"})
-        data = bytes(int(byte, 16) for byte in text.partition(":")[2].split())
+        data = self.monitor.memory(address, 8)
         order = "little" if self.image.little else "big"
         return int.from_bytes(data, order)      # type: ignore[arg-type]
 

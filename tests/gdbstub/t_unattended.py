@@ -53,7 +53,7 @@ def stops(monitor: Monitor) -> int:
         if time.monotonic() > deadline:
             raise AssertionError(f"{state}; it should have come to its breakpoint")
         time.sleep(0.02)
-    text = monitor.run("human-monitor-command", **{"command-line": "info registers"})
+    text = monitor.human("info registers")
     found = re.search(r"R\[16\]:\s*([0-9a-f]+)", text, re.I)
     if not found:
         raise AssertionError(f"no r16 in {text}")
@@ -80,8 +80,7 @@ def gdbserver_later(bench: Bench) -> None:
         count = stops(monitor)
         for n, device in enumerate((f"tcp:127.0.0.1:{port}", "", "none"), 1):
             if device:
-                monitor.run("human-monitor-command",
-                            **{"command-line": f"gdbserver {device}"})
+                monitor.human(f"gdbserver {device}")
             else:
                 socket.create_connection(("127.0.0.1", port), LIMIT).close()
                 time.sleep(0.1)

@@ -578,7 +578,7 @@ def snapshot(bench: Bench) -> None:
         gdb.resume(f"vCont;r{target.rounds_top:x},{target.rounds_end:x}:{FIRST}")
         time.sleep(0.2)
         target.monitor.sock.settimeout(60)
-        said = target.monitor.run("human-monitor-command", **{"command-line": "savevm two"})
+        said = target.monitor.human("savevm two")
         check("savevm in a range", said, "")
         check("^C ends the range: signal", gdb.interrupt().signal, 2)
         for tag in ("one", "two"):

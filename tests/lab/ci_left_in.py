@@ -46,14 +46,12 @@ def kind_of(bench: Bench) -> int:
 
 def human(target: Target, command: str) -> str:
     target.monitor.sock.settimeout(60)
-    return str(target.monitor.run("human-monitor-command", **{"command-line": command}))
+    return target.monitor.human(command)
 
 
 def memory_of(target: Target, address: int, length: int = 16) -> bytes:
     """Guest physical memory, as it is."""
-    text = human(target, f"xp /{length}bx {address:#x}")
-    return bytes(int(byte, 16) for line in text.splitlines()
-                 for byte in line.partition(":")[2].split())
+    return target.monitor.memory(address, length)
 
 
 def wait_for(what: str, look: Callable[[], object], want: object) -> None:

@@ -331,7 +331,7 @@ def snapshot(bench: Bench) -> None:
             target.monitor.events.clear()
             # This one waits, and is given 200 ms
             gdb.resume("vCont;s:p1.1")
-            target.monitor.run("human-monitor-command", **{"command-line": "savevm two"})
+            target.monitor.human("savevm two")
             events = list(target.monitor.events)
             try:
                 stop = gdb.wait(20)

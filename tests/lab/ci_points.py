@@ -148,7 +148,7 @@ class Counting:
     vectors: bytes = b""
 
     def hmp(self, line: str) -> str:
-        return self.target.monitor.run("human-monitor-command", **{"command-line": line})
+        return self.target.monitor.human(line)
 
     def counter(self, name: str) -> int:
         return self.target.number_while_running(self.target.image.symbols[name])

@@ -10,9 +10,11 @@
 #include "kvm-points.h"
 #include "kvm-step-internal.h"
 
+#define MODEL_MEMORY 0x2000
+#include "model-memory.h"
+
 #define FOREIGN 0x1000          /* where the vCPU meets it */
 
-static uint8_t memory[0x2000];
 static uint64_t pc;
 static int plan_fails, enter_fails;
 static bool may_wait;
@@ -24,32 +26,6 @@ static void (*queued)(CPUState *, run_on_cpu_data);
 CPUState model_cpu = { .kvm_run = &run };
 BreakpointSet *kvmppc_breakpoints;
 int address_space_memory;
-
-/* Memory */
-
-static int read_memory(void *opaque, uint64_t addr, void *buf, size_t len)
-{
-    memcpy(buf, memory + addr, len);
-    return 0;
-}
-
-static int write_memory(void *opaque, uint64_t addr, const void *buf, size_t len)
-{
-    memcpy(memory + addr, buf, len);
-    return 0;
-}
-
-static int trap_bytes(void *opaque, uint64_t addr, uint8_t *bytes)
-{
-    static const uint8_t trap[4] = { 1, 1, 1, 1 };
-
-    memcpy(bytes, trap, sizeof(trap));
-    return sizeof(trap);
-}
-
-static const BreakpointMemory memory_ops = {
-    read_memory, write_memory, trap_bytes
-};
 
 KvmPpcTrapOwner kvmppc_trap_owner(CPUState *cs)
 {
