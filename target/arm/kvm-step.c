@@ -300,7 +300,7 @@ static void add_trap(StepOrder *order, uint64_t addr)
 /* Can the instructions behind a load-exclusive be run at a stretch? */
 static bool plan_sequence(CPUState *cs, ArmStep *step, StepOrder *order)
 {
-    uint32_t words[ARM_STEP_SEQUENCE_MAX + 1];
+    uint32_t words[STEP_SEQUENCE_WORDS_MAX];
     ArmStepSequence seq;
     uint64_t vbar;
     const char *why;

@@ -8,58 +8,36 @@
 #include "step-decode.h"
 #include "step-plan.h"
 
-static bool is_end(const ArmStepSequence *seq, uint64_t addr)
-{
-    for (unsigned i = 0; i < seq->nr_ends; i++) {
-        if (seq->ends[i] == addr) {
-            return true;
-        }
-    }
-    return false;
-}
+typedef struct SequenceWords {
+    ArmStepInsn first;
+    const uint32_t *words;
+} SequenceWords;
 
-static const char *add_end(ArmStepSequence *seq, uint64_t addr)
+static const char *describe(void *opaque, unsigned offset,
+                            StepSequenceInsn *described)
 {
-    if (is_end(seq, addr)) {
-        return NULL;
-    }
-    if (seq->nr_ends == ARM_STEP_ENDS_MAX) {
-        return "too many branches leave it";
-    }
-    seq->ends[seq->nr_ends++] = addr;
-    return NULL;
-}
+    SequenceWords *w = opaque;
+    ArmStepInsn insn;
 
-/* Branches whose targets turn out to be inside of it are no ends */
-static void drop_inner_ends(ArmStepSequence *seq, uint64_t pc)
-{
-    unsigned kept = 0;
-
-    for (unsigned i = 0; i < seq->nr_ends; i++) {
-        if (seq->ends[i] <= pc || seq->ends[i] > seq->last) {
-            seq->ends[kept++] = seq->ends[i];
-        }
-    }
-    seq->nr_ends = kept;
-}
-
-/* One instruction in between */
-static const char *look_at(const ArmStepInsn *insn, uint64_t addr,
-                           ArmStepSequence *seq)
-{
-    switch (insn->cls) {
+    arm_step_decode(w->words[offset / 4], &insn);
+    described->length = 4;
+    described->disp = insn.disp;
+    switch (insn.cls) {
     case ARM_STEP_PLAIN:
     case ARM_STEP_YIELD:
+        described->kind = STEP_SEQUENCE_PLAIN;
         return NULL;
     case ARM_STEP_BRANCH:
-        if (insn->link || insn->disp <= 0) {
-            return "a branch leads back or calls";
-        }
-        return add_end(seq, addr + insn->disp);
+        described->kind = STEP_SEQUENCE_BRANCH;
+        return insn.link ? "it calls a function" : NULL;
     case ARM_STEP_LDXR:
-        return "another load-exclusive is in it";
+        return "it has another load-exclusive";
+    case ARM_STEP_STXR:
+        described->kind = STEP_SEQUENCE_STORE;
+        return insn.size != w->first.size || insn.pair != w->first.pair ?
+               "its store-exclusive has another size" : NULL;
     default:
-        return "an instruction in it may end it";
+        return "it has an instruction that may end it";
     }
 }
 
@@ -67,7 +45,7 @@ bool arm_step_has_store(const uint32_t *words, unsigned nr)
 {
     ArmStepInsn insn;
 
-    for (unsigned i = 1; i < MIN(nr, ARM_STEP_SEQUENCE_MAX + 1); i++) {
+    for (unsigned i = 1; i < MIN(nr, STEP_SEQUENCE_WORDS_MAX); i++) {
         arm_step_decode(words[i], &insn);
         if (insn.cls == ARM_STEP_STXR) {
             return true;
@@ -79,30 +57,23 @@ bool arm_step_has_store(const uint32_t *words, unsigned nr)
 const char *arm_step_find_sequence(const uint32_t *words, unsigned nr,
                                    uint64_t pc, ArmStepSequence *seq)
 {
-    ArmStepInsn first;
+    SequenceWords w = { .words = words };
+    StepSequence found;
+    const char *why;
 
-    arm_step_decode(words[0], &first);
-    seq->nr_ends = 0;
-    for (unsigned i = 1; i < MIN(nr, ARM_STEP_SEQUENCE_MAX + 1); i++) {
-        uint64_t addr = pc + 4 * i;
-        const char *why;
-        ArmStepInsn insn;
-
-        arm_step_decode(words[i], &insn);
-        if (insn.cls == ARM_STEP_STXR) {
-            if (insn.size != first.size || insn.pair != first.pair) {
-                return "its store-exclusive has another size";
-            }
-            seq->last = addr;
-            drop_inner_ends(seq, pc);
-            return add_end(seq, addr + 4);
-        }
-        why = look_at(&insn, addr, seq);
-        if (why) {
-            return why;
-        }
+    arm_step_decode(words[0], &w.first);
+    why = step_sequence_find(&found, 4, 4 * MIN(nr, STEP_SEQUENCE_WORDS_MAX),
+                             describe, &w);
+    if (why) {
+        return why;
     }
-    return "no store-exclusive follows";
+    seq->last = pc + found.store;
+    seq->nr_ends = 0;
+    seq->ends[seq->nr_ends++] = pc + found.end;
+    for (unsigned i = 0; i < found.nr_exits; i++) {
+        seq->ends[seq->nr_ends++] = pc + found.exits[i];
+    }
+    return NULL;
 }
 
 uint64_t arm_step_vector(uint64_t vbar, uint64_t pstate)

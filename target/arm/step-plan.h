@@ -7,12 +7,12 @@
 #ifndef TARGET_ARM_STEP_PLAN_H
 #define TARGET_ARM_STEP_PLAN_H
 
+#include "accel/step-sequence.h"
+
 /* Pure, as step-decode.h is */
 
-/* Instructions behind the load-exclusive, the store-exclusive included */
-#define ARM_STEP_SEQUENCE_MAX 16
 /* Behind the store-exclusive, and where branches leave the sequence */
-#define ARM_STEP_ENDS_MAX 3
+#define ARM_STEP_ENDS_MAX (STEP_SEQUENCE_EXITS_MAX + 1)
 
 /**
  * ArmStepSequence: from a load-exclusive to its store-exclusive
@@ -29,15 +29,15 @@ typedef struct ArmStepSequence {
 /**
  * arm_step_find_sequence() - can it be stepped as a whole?
  * @words: the instructions, of which the first is a load-exclusive
- * @nr: how many there are, up to ARM_STEP_SEQUENCE_MAX + 1
+ * @nr: how many there are, up to STEP_SEQUENCE_WORDS_MAX
  * @pc: address of the first one
  * @seq: filled in, if so
  *
- * A load-exclusive and the first store-exclusive of the same size behind it,
- * with at most ARM_STEP_SEQUENCE_MAX - 1 instructions in between, and among
- * these no branch back or to a register, no other load-exclusive, nothing that
- * raises an exception, returns from one, waits, or gives the monitor up
- * ("Load-Exclusive and Store-Exclusive instruction usage restrictions").
+ * A load-exclusive and the first store-exclusive behind it, which is of the same
+ * size, and among the instructions in between no loop, no branch to a register,
+ * no other load-exclusive, nothing that raises an exception, returns from one,
+ * waits, or gives the monitor up ("Load-Exclusive and Store-Exclusive
+ * instruction usage restrictions").
  *
  * Returns: NULL, or why it cannot, to be shown to a user
  */

@@ -215,7 +215,7 @@ static int check_others(PPCStep *step, StepPlan *plan)
 static bool place_sequence(PPCStep *step, StepPlan *plan)
 {
     static uint64_t told;
-    uint32_t words[PPC_STEP_SEQUENCE_MAX];
+    uint32_t words[STEP_SEQUENCE_WORDS_MAX];
     PPCStepPlan alone = step->plan;
     const PPCStepRegs *regs = &alone.before;
     const char *reason;

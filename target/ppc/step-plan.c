@@ -216,34 +216,6 @@ static uint64_t wrap(const PPCStepPlan *plan, uint64_t pc)
     return plan->before.msr & PPC_STEP_MSR_SF ? pc : (uint32_t)pc;
 }
 
-/* Returns: why @insn can't be inside of a sequence, or NULL */
-static const char *sequence_add(PPCStepPlan *plan, const PPCStepInsn *insn,
-                                uint64_t from)
-{
-    uint64_t target;
-
-    plan->insn.interrupts |= insn->interrupts;
-    if (insn->cls == PPC_STEP_LARX) {
-        return "it has another load-and-reserve";
-    }
-    if (insn->cls == PPC_STEP_PLAIN) {
-        return insn->context ? "it changes translation" : NULL;
-    }
-    if (insn->cls != PPC_STEP_BRANCH || (insn->bo & 0x14) == 0x14 ||
-        insn->link || insn->branch != PPC_STEP_BRANCH_REL) {
-        return "it has more than conditional branches";
-    }
-    target = from + insn->disp;
-    if (wrap(plan, target) <= from) {
-        return "it branches back";
-    }
-    if (plan->nr_exits == PPC_STEP_EXITS_MAX) {
-        return "it has too many branches";
-    }
-    plan->exits[plan->nr_exits++] = wrap(plan, plan->before.pc + target);
-    return NULL;
-}
-
 static bool inside(const PPCStepPlan *plan, uint64_t pc)
 {
     return wrap(plan, pc - plan->before.pc) <
@@ -263,24 +235,51 @@ static bool has_trap_inside(const PPCStepPlan *plan)
     return false;
 }
 
-/* Branches to inside of the sequence do not leave it */
-static void sequence_drop_inner_exits(PPCStepPlan *plan)
-{
-    unsigned nr = 0;
+typedef struct SequenceWords {
+    const PPCStepInsn *first;
+    const uint32_t *words;
+    unsigned nr;
+    uint32_t interrupts;    /* that those described so far may raise */
+} SequenceWords;
 
-    for (unsigned i = 0; i < plan->nr_exits; i++) {
-        if (!inside(plan, plan->exits[i]) && plan->exits[i] != plan->next) {
-            plan->exits[nr++] = plan->exits[i];
-        }
+static const char *describe(void *opaque, unsigned offset,
+                            StepSequenceInsn *described)
+{
+    SequenceWords *w = opaque;
+    unsigned i = offset / 4;
+    PPCStepInsn insn;
+
+    ppc_step_decode(w->words[i], i + 1 < w->nr ? w->words[i + 1] : 0, &insn);
+    w->interrupts |= insn.interrupts;
+    described->length = insn.length;
+    described->disp = insn.disp;
+    switch (insn.cls) {
+    case PPC_STEP_PLAIN:
+        described->kind = STEP_SEQUENCE_PLAIN;
+        return insn.context ? "it changes translation" : NULL;
+    case PPC_STEP_BRANCH:
+        described->kind = STEP_SEQUENCE_BRANCH;
+        return (insn.bo & 0x14) == 0x14 || insn.link ||
+               insn.branch != PPC_STEP_BRANCH_REL ?
+               "it has more than conditional branches" : NULL;
+    case PPC_STEP_LARX:
+        return "it has another load-and-reserve";
+    case PPC_STEP_STCX:
+        described->kind = STEP_SEQUENCE_STORE;
+        return insn.mem_size != w->first->mem_size ?
+               "its store-conditional has another size" : NULL;
+    default:
+        return "it has an instruction that may end it";
     }
-    plan->nr_exits = nr;
 }
 
 const char *ppc_step_plan_sequence(PPCStepPlan *plan, const uint32_t *words,
                                    unsigned nr)
 {
+    SequenceWords w = { .first = &plan->insn, .words = words, .nr = nr };
     PPCStepPlan changed = *plan;
     uint64_t pc = plan->before.pc;
+    StepSequence seq;
     const char *reason;
 
     if (plan->before.msr & (PPC_STEP_MSR_SE | PPC_STEP_MSR_BE)) {
@@ -289,34 +288,24 @@ const char *ppc_step_plan_sequence(PPCStepPlan *plan, const uint32_t *words,
     if (transactional(&plan->before)) {
         return "it is in a memory transaction";
     }
-    for (unsigned i = 1; i < nr; i++) {
-        uint32_t suffix = i + 1 < nr ? words[i + 1] : 0;
-        PPCStepInsn insn;
-
-        ppc_step_decode(words[i], suffix, &insn);
-        changed.next = wrap(plan, pc + 4 * i + insn.length);
-        if (insn.cls == PPC_STEP_STCX) {
-            if (insn.mem_size != plan->insn.mem_size) {
-                return "its store-conditional has another size";
-            }
-            changed.insn.interrupts |= insn.interrupts;
-            changed.sequence = true;
-            changed.trace = false;
-            changed.hide_trace = true;
-            sequence_drop_inner_exits(&changed);
-            if (has_trap_inside(&changed)) {
-                return "it runs over a vector";
-            }
-            *plan = changed;
-            return NULL;
-        }
-        reason = sequence_add(&changed, &insn, 4 * i);
-        if (reason) {
-            return reason;
-        }
-        i += insn.length / 4 - 1;
+    reason = step_sequence_find(&seq, plan->insn.length, 4 * nr, describe, &w);
+    if (reason) {
+        return reason;
     }
-    return "it has no store-conditional";
+    changed.insn.interrupts |= w.interrupts;
+    changed.sequence = true;
+    changed.trace = false;
+    changed.hide_trace = true;
+    changed.next = wrap(plan, pc + seq.end);
+    changed.nr_exits = seq.nr_exits;
+    for (unsigned i = 0; i < seq.nr_exits; i++) {
+        changed.exits[i] = wrap(plan, pc + seq.exits[i]);
+    }
+    if (has_trap_inside(&changed)) {
+        return "it runs over a vector";
+    }
+    *plan = changed;
+    return NULL;
 }
 
 const char *ppc_step_plan_make(PPCStepPlan *plan, const PPCStepRegs *regs,

@@ -7,6 +7,7 @@
 #ifndef TARGET_PPC_STEP_PLAN_H
 #define TARGET_PPC_STEP_PLAN_H
 
+#include "accel/step-sequence.h"
 #include "step-decode.h"
 
 /*
@@ -122,10 +123,6 @@ typedef struct PPCStepTrapAt {
 
 #define PPC_STEP_TRAPS_MAX 28
 
-/* Load-and-reserve sequences: gdb looks at as many instructions */
-#define PPC_STEP_SEQUENCE_MAX 17
-#define PPC_STEP_EXITS_MAX 4
-
 /**
  * PPCStepPlan: how to take this step
  * @insn: the instruction, meaningless unless @have_insn
@@ -160,7 +157,7 @@ typedef struct PPCStepPlan {
     uint64_t next;
     bool sequence;
     unsigned nr_exits;
-    uint64_t exits[PPC_STEP_EXITS_MAX];
+    uint64_t exits[STEP_SEQUENCE_EXITS_MAX];
 } PPCStepPlan;
 
 /**
@@ -191,7 +188,7 @@ bool ppc_step_plan_untraced(PPCStepPlan *plan);
  * ppc_step_plan_sequence() - step to behind the store-conditional
  * @plan: a plan for a load-and-reserve with @run set, changed on success
  * @words: the instruction and those behind it, in the byte order of MSR[LE]
- * @nr: how many there are, at most PPC_STEP_SEQUENCE_MAX
+ * @nr: how many there are, at most STEP_SEQUENCE_WORDS_MAX
  *
  * The sequence has one load-and-reserve, ends at the first store-conditional
  * (Book II, 4.6.2), which has the same size, and has no branches but

@@ -439,7 +439,7 @@ static int plan_sequence(ModelCpu *cpu, StepPlan *p, const uint32_t *words,
 static int plan(void *vcpu, StepPlan *p)
 {
     ModelCpu *cpu = vcpu;
-    uint32_t words[PPC_STEP_SEQUENCE_MAX] = { 0 };
+    uint32_t words[STEP_SEQUENCE_WORDS_MAX] = { 0 };
     unsigned nr;
     int ret = accel_call(cpu);
 

@@ -18,6 +18,7 @@
 #define ADD     0x91000400      /* add x0, x0, #1 */
 #define BNE(n)  (0x54000001 | ((uint32_t)(n) & 0x7ffff) << 5)
 #define CBZ(n)  (0xb4000000 | ((uint32_t)(n) & 0x7ffff) << 5)
+#define B(n)    (0x14000000 | ((uint32_t)(n) & 0x3ffffff))
 #define BL      0x94000010
 #define RET     0xd65f03c0
 #define SVC     0xd4000001
@@ -28,40 +29,50 @@ typedef struct Case {
     uint32_t words[20];
     unsigned nr;
     int last;               /* index of the store-exclusive, -1: refused */
-    int ends[3];            /* indices, 0 ends the list */
+    int exits[4];           /* where branches leave it, 0 ends the list */
     const char *why;        /* a part of it */
 } Case;
 
 static const Case cases[] = {
-    { { LDXR, STXR }, 2, 1, { 2 }, NULL },
-    { { LDXR, ADD, STXR }, 3, 2, { 3 }, NULL },
-    { { LDXP, ADD, STXP }, 3, 2, { 3 }, NULL },
+    { { LDXR, STXR }, 2, 1, {}, NULL },
+    { { LDXR, ADD, STXR }, 3, 2, {}, NULL },
+    { { LDXP, ADD, STXP }, 3, 2, {}, NULL },
     /* What is behind it does not matter */
-    { { LDXR, STXR, RET, SVC }, 4, 1, { 2 }, NULL },
+    { { LDXR, STXR, RET, SVC }, 4, 1, {}, NULL },
     /* A branch that leaves it, also to just behind it */
-    { { LDXR, BNE(3), STXR }, 3, 2, { 4, 3 }, NULL },
-    { { LDXR, BNE(2), STXR }, 3, 2, { 3 }, NULL },
+    { { LDXR, BNE(3), STXR }, 3, 2, { 4 }, NULL },
+    { { LDXR, B(3), STXR }, 3, 2, { 4 }, NULL },
+    { { LDXR, BNE(2), STXR }, 3, 2, {}, NULL },
+    /* One that leaves it backwards, to a wait for another processor, say */
+    { { LDXR, CBZ(-2), STXR }, 3, 2, { -1 }, NULL },
+    { { LDXR, CBZ(-2), BNE(-9), ADD, STXR }, 5, 4, { -1, -7 }, NULL },
     /* One that stays inside, also to the store-exclusive */
-    { { LDXR, BNE(2), ADD, STXR }, 4, 3, { 4 }, NULL },
-    { { LDXR, CBZ(2), ADD, ADD, STXR }, 5, 4, { 5 }, NULL },
-    /* Two leave it, and three, one of them twice */
-    { { LDXR, BNE(8), CBZ(8), STXR }, 4, 3, { 9, 10, 4 }, NULL },
-    { { LDXR, BNE(8), CBZ(7), STXR }, 4, 3, { 9, 4 }, NULL },
-    { { LDXR, BNE(8), BNE(8), BNE(8), STXR }, 5, -1, {}, "too many" },
-    { { LDXR, BNE(8), BNE(8), BNE(8), BNE(8), STXR }, 6, -1, {}, "too many" },
+    { { LDXR, BNE(2), ADD, STXR }, 4, 3, {}, NULL },
+    { { LDXR, CBZ(2), ADD, ADD, STXR }, 5, 4, {}, NULL },
+    /* Two leave it, and three, one of them twice; as many as there may be */
+    { { LDXR, BNE(8), CBZ(8), STXR }, 4, 3, { 9, 10 }, NULL },
+    { { LDXR, BNE(8), CBZ(7), STXR }, 4, 3, { 9 }, NULL },
+    { { LDXR, BNE(8), BNE(8), BNE(8), BNE(-8), STXR }, 6, 5,
+      { 9, 10, 11, -4 }, NULL },
+    { { LDXR, BNE(8), BNE(8), BNE(8), BNE(8), BNE(8), STXR }, 7, -1, {},
+      "too many" },
+    /* Those that lead to inside do not count */
+    { { LDXR, BNE(2), BNE(2), BNE(2), BNE(2), BNE(2), BNE(2), ADD, STXR }, 9, 8,
+      {}, NULL },
     /* The longest one, and one more */
     { { LDXR, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD,
-        ADD, ADD, STXR }, 17, 16, { 17 }, NULL },
+        ADD, ADD, STXR }, 17, 16, {}, NULL },
     { { LDXR, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD, ADD,
-        ADD, ADD, ADD, STXR }, 18, -1, {}, "no store-exclusive" },
-    { { LDXR, ADD, STXR }, 2, -1, {}, "no store-exclusive" },
-    { { LDXR }, 1, -1, {}, "no store-exclusive" },
+        ADD, ADD, ADD, STXR }, 18, -1, {}, "no store-conditional" },
+    { { LDXR, ADD, STXR }, 2, -1, {}, "no store-conditional" },
+    { { LDXR }, 1, -1, {}, "no store-conditional" },
     { { LDXR, STXP }, 2, -1, {}, "another size" },
     { { LDXRW, STXR }, 2, -1, {}, "another size" },
     { { LDXPW, STXR }, 2, -1, {}, "another size" },
     { { LDXR, LDXR, STXR }, 3, -1, {}, "another load-exclusive" },
     { { LDXR, BNE(-1), STXR }, 3, -1, {}, "back" },
     { { LDXR, BNE(0), STXR }, 3, -1, {}, "back" },
+    { { LDXR, ADD, BNE(-1), STXR }, 4, -1, {}, "back" },
     { { LDXR, BL, STXR }, 3, -1, {}, "calls" },
     { { LDXR, RET, STXR }, 3, -1, {}, "may end it" },
     { { LDXR, SVC, STXR }, 3, -1, {}, "may end it" },
@@ -69,6 +80,16 @@ static const Case cases[] = {
     { { LDXR, WFE, STXR }, 3, -1, {}, "may end it" },
     { { LDXR, BNE(2), WFE, RET }, 4, -1, {}, "may end it" },
 };
+
+static bool is_end(const ArmStepSequence *seq, uint64_t addr)
+{
+    for (unsigned i = 0; i < seq->nr_ends; i++) {
+        if (seq->ends[i] == addr) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static void test_sequence(void)
 {
@@ -78,7 +99,7 @@ static void test_sequence(void)
         const char *why = arm_step_find_sequence(c->words, c->nr, PC, &seq);
         unsigned nr = 0;
 
-        g_test_message("case %zu", i);
+        g_test_message("case %zu: %s", i, why ?: "");
         if (c->last < 0) {
             g_assert_nonnull(why);
             g_assert_nonnull(strstr(why, c->why));
@@ -86,12 +107,12 @@ static void test_sequence(void)
         }
         g_assert_null(why);
         g_assert_cmphex(seq.last, ==, PC + 4 * c->last);
-        while (nr < 3 && c->ends[nr]) {
-            g_assert_cmpuint(nr, <, seq.nr_ends);
-            g_assert_cmphex(seq.ends[nr], ==, PC + 4 * c->ends[nr]);
+        g_assert_true(is_end(&seq, seq.last + 4));
+        while (nr < G_N_ELEMENTS(c->exits) && c->exits[nr]) {
+            g_assert_true(is_end(&seq, PC + 4 * c->exits[nr]));
             nr++;
         }
-        g_assert_cmpuint(seq.nr_ends, ==, nr);
+        g_assert_cmpuint(seq.nr_ends, ==, nr + 1);
     }
 }
 

@@ -726,11 +726,11 @@ static void test_sequence_sizes(void)
 
 static void test_sequence_length(void)
 {
-    uint32_t words[PPC_STEP_SEQUENCE_MAX + 1];
+    uint32_t words[STEP_SEQUENCE_WORDS_MAX + 1];
     PPCStepRegs r = regs_at(PC, SF | ME | EE | RI, 0);
     PPCStepPlan p;
 
-    g_assert_cmpuint(PPC_STEP_SEQUENCE_MAX, ==, 17);
+    g_assert_cmpuint(STEP_SEQUENCE_WORDS_MAX, ==, 17);
     words[0] = LWARX;
     for (unsigned i = 1; i < G_N_ELEMENTS(words); i++) {
         words[i] = NOP;
@@ -778,7 +778,7 @@ static void test_sequence_exits(void)
     g_assert_true(traps_at(&p, 0, PC + 12 + 0x7ff8));
     g_assert_false(traps_at(&p, 0, PC + 16));
     /* there is room for so many */
-    g_assert_cmpuint(PPC_STEP_EXITS_MAX, ==, 4);
+    g_assert_cmpuint(STEP_SEQUENCE_EXITS_MAX, ==, 4);
     g_assert_null(SEQUENCE(&p, &r, LWARX, BNE(64), BNE(64), BNE(64), BNE(64),
                            STWCX));
     for (int i = 1; i <= 4; i++) {
@@ -786,10 +786,14 @@ static void test_sequence_exits(void)
     }
     g_assert_nonnull(SEQUENCE(&p, &r, LWARX, BNE(64), BNE(64), BNE(64),
                               BNE(64), BNE(64), STWCX));
-    /* Backwards out of it: not stepped as one, or it stops there */
-    if (!SEQUENCE(&p, &r, LWARX, CMPW, BNE(-64), STWCX)) {
-        g_assert_true(traps_at(&p, 0, PC + 8 - 64));
-    }
+    /* those that lead to inside do not count; nor does the same one again */
+    g_assert_null(SEQUENCE(&p, &r, LWARX, BNE(8), BNE(8), BNE(8), BNE(8),
+                           BNE(8), NOP, BNE(64), BNE(60), STWCX));
+    g_assert_cmpuint(p.nr_exits, ==, 1);
+    /* backwards out of it, to the instruction before it, and further */
+    g_assert_null(SEQUENCE(&p, &r, LWARX, CMPW, BNE(-12), BNE(-64), STWCX));
+    g_assert_true(traps_at(&p, 0, PC - 4));
+    g_assert_true(traps_at(&p, 0, PC + 12 - 64));
 }
 
 static void test_sequence_refused(void)
