@@ -335,6 +335,12 @@ def exclusives(bench: Bench) -> None:
             place(gdb, target.left)
             answers(gdb, f"vCont;s:{FIRST}")
             check(f"compared with {value}: pc", pc_of(gdb), end)
+        # Left backwards: a spin lock that another processor has, and that it has not
+        gdb.write("r6", 0)
+        for value, end in ((1, target.wait_for_lock), (0, target.lock_taken)):
+            gdb.write_memory(target.data, bytes([value]) + bytes(15))
+            check(f"lock {value}: stored", along(gdb, target, target.take_lock, end, 5) > 2,
+                  not value)
         # In a range, and on one's own breakpoint
         for n in (1, 2):
             place(gdb, target.exclusive)
@@ -356,7 +362,7 @@ def exclusives(bench: Bench) -> None:
             answers(gdb, f"vCont;s:{FIRST}")
             check("nested: pc", pc_of(gdb), end)
         log = target.l2.log.read_text()
-        check("it is said", "another load-exclusive is in it" in log, True)
+        check("it is said", "it has another load-exclusive" in log, True)
         # A fault in it ends at the guest's handler
         place(gdb, target.faulting)
         for end in (target.faulting + 4, target.synchronous):

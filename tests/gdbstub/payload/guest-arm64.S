@@ -367,6 +367,7 @@ gic_on:
         .ltorg
 
         // Sequences of load- and store-exclusives on data, each with its end
+        .globl  wait_for_lock, take_lock, lock_taken
         .globl  exclusive, exclusive_end, pair, pair_end, left, left_end, left_out
         .globl  nested, nested_end, faulting
 exclusive:
@@ -395,6 +396,14 @@ left_end:
 left_out:
         clrex
         b       left
+wait_for_lock:
+        wfe
+take_lock:
+        ldaxrb  w3, [x28]
+        cbnz    w3, wait_for_lock
+        stxrb   w4, w6, [x28]
+lock_taken:
+        b       take_lock
 nested:
         ldxr    x3, [x28]
         ldxr    x6, [x27]
