@@ -19,7 +19,7 @@
 #include "system/memory.h"
 #include "system/runstate.h"
 #include "kvm-breakpoints.h"
-#include "kvm-points.h"
+#include "kvm-hw-breakpoints.h"
 #include "kvm-step-internal.h"
 #include "trace.h"
 
@@ -163,7 +163,7 @@ static int step_over(PPCStep *step)
 
     step->stepping_over = true;
     if (step->over_match) {
-        kvmppc_points_suspend(cs, true);
+        kvmppc_hw_breakpoints_suspend(cs, true);
     }
     ret = step_session_begin(s) ?: step_session_emulate(s);
     if (s->phase == STEP_ARMED && kvmppc_step_may_wait(step)) {
@@ -192,7 +192,7 @@ static int step_over(PPCStep *step)
     kvmppc_step_report_unfinished(cs, step_session_cancel(s));
     trace_kvm_step_over(cs->cpu_index, step_session_take(s));
     if (step->over_match) {
-        kvmppc_points_suspend(cs, false);
+        kvmppc_hw_breakpoints_suspend(cs, false);
         step->over_match = false;
     }
     step->stepping_over = false;
@@ -257,7 +257,7 @@ KvmPpcStepExit kvmppc_step_over_exit(PPCStep *step)
     case KVMPPC_TRAP_USER:
         return KVMPPC_STEP_EXIT_STOP;
     case KVMPPC_TRAP_OTHER:
-        switch (kvmppc_points_undo(cs)) {
+        switch (kvmppc_hw_breakpoints_undo(cs)) {
         case KVMPPC_MATCH_HIT:
             return KVMPPC_STEP_EXIT_STOP;
         case KVMPPC_MATCH_NEAR:

@@ -19,8 +19,8 @@
 #include "system/runstate.h"
 #include "kvm_ppc.h"
 #include "kvm-breakpoints.h"
+#include "kvm-hw-breakpoints.h"
 #include "kvm-irq-hold.h"
-#include "kvm-points.h"
 #include "kvm-regs.h"
 #include "kvm-step.h"
 #include "kvm-step-internal.h"
@@ -185,19 +185,20 @@ static void do_cancel(CPUState *cs, run_on_cpu_data data)
     }
 }
 
-static void do_set_points(CPUState *cs, run_on_cpu_data data)
+static void do_set_hw_breakpoints(CPUState *cs, run_on_cpu_data data)
 {
-    kvmppc_points_suspend(cs, false);
+    kvmppc_hw_breakpoints_suspend(cs, false);
 }
 
-static void do_leave_point(CPUState *cs, run_on_cpu_data data)
+static void do_leave_hw_breakpoint(CPUState *cs, run_on_cpu_data data)
 {
     PPCStep *step = kvmppc_get_step(cs);
     StepPhase phase = step->session.phase;
 
     step->over_match = false;
     if (phase != STEP_ARMED) {
-        kvmppc_points_leave(cs, phase == STEP_DONE ? &step->plan.before : NULL);
+        kvmppc_hw_breakpoints_leave(cs, phase == STEP_DONE ?
+                                    &step->plan.before : NULL);
     }
 }
 
@@ -246,7 +247,7 @@ static void step_reset(void *opaque)
 {
     CPUState *cs;
 
-    kvmppc_points_reset();
+    kvmppc_hw_breakpoints_reset();
     CPU_FOREACH(cs) {
         PPCStep *step = kvmppc_get_step(cs);
 
@@ -285,7 +286,7 @@ static void stop_step(CPUState *cs, bool silent)
     PPCStep *step = kvmppc_get_step(cs);
 
     run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
-    run_on_cpu(cs, do_leave_point, RUN_ON_CPU_NULL);
+    run_on_cpu(cs, do_leave_hw_breakpoint, RUN_ON_CPU_NULL);
     step_session_settle(&step->session);
     if (!silent) {
         take(step);
@@ -317,7 +318,7 @@ static void step_vm_state(void *opaque, bool running, RunState state)
     CPUState *cs;
 
     if (running) {
-        kvmppc_points_run(true);
+        kvmppc_hw_breakpoints_run(true);
     }
     CPU_FOREACH(cs) {
         if (running) {
@@ -327,7 +328,7 @@ static void step_vm_state(void *opaque, bool running, RunState state)
         }
     }
     if (!running) {
-        kvmppc_points_run(false);
+        kvmppc_hw_breakpoints_run(false);
     }
 }
 
@@ -421,10 +422,10 @@ void kvmppc_step_release(void)
     }
     if (active) {
         CPU_FOREACH(cs) {
-            run_on_cpu(cs, do_leave_point, RUN_ON_CPU_NULL);
+            run_on_cpu(cs, do_leave_hw_breakpoint, RUN_ON_CPU_NULL);
         }
     }
-    kvmppc_points_remove_all();
+    kvmppc_hw_breakpoints_remove_all();
     active = false;
 }
 
@@ -441,9 +442,9 @@ int kvm_arch_emulate_singlestep(CPUState *cs, bool enable)
     if (!enable) {
         run_on_cpu(cs, do_cancel, RUN_ON_CPU_NULL);
         take(step);
-        if (runstate_is_running() && kvmppc_points_any()) {
+        if (runstate_is_running() && kvmppc_hw_breakpoints_any()) {
             /* It runs on, and now those that a step does without count */
-            run_on_cpu(cs, do_set_points, RUN_ON_CPU_NULL);
+            run_on_cpu(cs, do_set_hw_breakpoints, RUN_ON_CPU_NULL);
         }
         return 0;
     }
@@ -491,7 +492,7 @@ void kvmppc_step_pre_run(CPUState *cs)
     }
     step = kvmppc_get_step(cs);
     steps_over = step->session.phase == STEP_ARMED && step->plan.have_insn;
-    kvmppc_points_check(cs);
+    kvmppc_hw_breakpoints_check(cs);
     if (active) {
         kvmppc_step_over_enter(step);
     }
@@ -538,7 +539,7 @@ void kvmppc_step_lpcr_changed(CPUState *cs)
     if (!steps) {
         return;
     }
-    kvmppc_points_moved();
+    kvmppc_hw_breakpoints_moved();
     if (!active) {
         return;
     }
@@ -569,7 +570,7 @@ KvmPpcStepExit kvmppc_step_debug_exit(PowerPCCPU *cpu, vaddr pc)
                          step->session.plan.reason);
             kvmppc_step_release_held(step);
         }
-        kvmppc_points_undo_stepped(cs, &step->plan.before);
+        kvmppc_hw_breakpoints_undo_stepped(cs, &step->plan.before);
     } else if (ret == STEP_TRAP_AGAIN) {
         what = KVMPPC_STEP_EXIT_RESUME;
     } else {

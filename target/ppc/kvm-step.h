@@ -34,7 +34,7 @@
  *
  * (1) A match of CIABR or DAWR loses them, for DAWR DAR and DSISR too.
  * (2) If the debugger has a breakpoint or watchpoint in it, and the guest does
- *     not use the register; otherwise guest.  See kvm-points.h.
+ *     not use the register; otherwise guest.  See kvm-hw-breakpoints.h.
  */
 
 /**
@@ -68,7 +68,7 @@ void kvmppc_step_destroy(CPUState *cs);
 /**
  * kvmppc_step_want_traps() - have all vCPUs exit for traps
  *
- * For breakpoints and hardware points, which need them without a step.
+ * For breakpoints of both kinds, which need them without a step.
  *
  * Returns: 0 or a negative errno, reported
  */

@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include <linux/kvm.h>
 #include "kvm-breakpoints.h"
-#include "kvm-points.h"
+#include "kvm-hw-breakpoints.h"
 #include "kvm-step-internal.h"
 
 #define MODEL_MEMORY 0x2000
@@ -126,12 +126,12 @@ void kvmppc_step_report_unfinished(CPUState *cs, int ret)
     g_assert_cmpint(ret, ==, 0);
 }
 
-KvmPpcMatch kvmppc_points_undo(CPUState *cs)
+KvmPpcMatch kvmppc_hw_breakpoints_undo(CPUState *cs)
 {
     return KVMPPC_MATCH_NONE;
 }
 
-void kvmppc_points_suspend(CPUState *cs, bool suspend)
+void kvmppc_hw_breakpoints_suspend(CPUState *cs, bool suspend)
 {
     g_assert_not_reached();
 }

@@ -17,7 +17,7 @@
 #include "cpu-models.h"
 #include "kvm_ppc.h"
 #include "kvm-breakpoints.h"
-#include "kvm-points.h"
+#include "kvm-hw-breakpoints.h"
 #include "kvm-regs.h"
 
 enum { CIABR, DAWR0, DAWR1, NR_REGS };
@@ -41,26 +41,26 @@ typedef struct RegValue {
     uint64_t ctl;
 } RegValue;
 
-typedef struct Point {
+typedef struct HwBreakpoint {
     bool used;
     vaddr addr;
     vaddr len;
     int type;
     RegValue value;
-} Point;
+} HwBreakpoint;
 
-/* A point sits in the register whose index it has */
-static Point points[NR_REGS];
+/* By the register that has it: a breakpoint in CIABR, watchpoints in DAWR */
+static HwBreakpoint hw_bps[NR_REGS];
 
 /*
- * Whether the registers have the debugger's points, and the vectors traps.
+ * Whether the registers have the debugger's values, and the vectors traps.
  * Written with the BQL.
  */
 static enum {
-    POINTS_TAKEN_BACK,      /* no: the machine is stopped, or no point */
-    POINTS_AFTER_RESET,     /* not yet: it has just been reset */
-    POINTS_WAITING,         /* not yet: the guest has no vectors of its own */
-    POINTS_LENT,            /* yes */
+    HW_BPS_TAKEN_BACK,      /* no: the machine is stopped, or none */
+    HW_BPS_AFTER_RESET,     /* not yet: it has just been reset */
+    HW_BPS_WAITING,         /* not yet: the guest has no vectors of its own */
+    HW_BPS_LENT,            /* yes */
 } state;
 
 typedef struct Vector {
@@ -69,7 +69,7 @@ typedef struct Vector {
     uint32_t word;          /* what was there when it was looked up */
 } Vector;
 
-/* Those that points come to, in both modes: with relocation off, and on */
+/* Those that a match comes to, in both modes: with relocation off, and on */
 static Vector vectors[4];
 static unsigned nr_vectors;
 static bool guessed;            /* that one is not mapped yet */
@@ -191,10 +191,10 @@ static int guest_uses(int n)
     return 0;
 }
 
-static int find_point(vaddr addr, vaddr len, int type)
+static int find_hw_bp(vaddr addr, vaddr len, int type)
 {
     for (int n = 0; n < NR_REGS; n++) {
-        Point *p = &points[n];
+        HwBreakpoint *p = &hw_bps[n];
 
         if (p->used && p->addr == addr && p->type == type &&
             (type == GDB_BREAKPOINT_HW || p->len == len)) {
@@ -217,9 +217,9 @@ static bool runs_in_problem_state(vaddr addr)
 
 static int choose_breakpoint(vaddr addr, RegValue *value)
 {
-    if (points[CIABR].used) {
+    if (hw_bps[CIABR].used) {
         error_report("there is one hardware breakpoint register, in use for "
-                     "0x%" PRIx64, (uint64_t)points[CIABR].addr);
+                     "0x%" PRIx64, (uint64_t)hw_bps[CIABR].addr);
         return -ENOBUFS;
     }
     /* The kernel's part of the address space is known by its first bits */
@@ -250,7 +250,7 @@ static int choose_watchpoint(vaddr addr, vaddr len, int type, RegValue *value)
     value->ctl |= type != GDB_WATCHPOINT_READ ? DAWRX_DW : 0;
     value->ctl |= type != GDB_WATCHPOINT_WRITE ? DAWRX_DR : 0;
     for (unsigned n = 0; n < nr; n++) {
-        if (!points[DAWR0 + n].used) {
+        if (!hw_bps[DAWR0 + n].used) {
             return DAWR0 + n;
         }
     }
@@ -258,12 +258,12 @@ static int choose_watchpoint(vaddr addr, vaddr len, int type, RegValue *value)
     return -ENOBUFS;
 }
 
-int kvmppc_point_insert(vaddr addr, vaddr len, int type)
+int kvmppc_hw_breakpoint_insert(vaddr addr, vaddr len, int type)
 {
     RegValue value = {};
     int n, ret;
 
-    if (find_point(addr, len, type) >= 0) {
+    if (find_hw_bp(addr, len, type) >= 0) {
         return -EEXIST;
     }
     n = type == GDB_BREAKPOINT_HW ? choose_breakpoint(addr, &value) :
@@ -273,24 +273,25 @@ int kvmppc_point_insert(vaddr addr, vaddr len, int type)
     }
     ret = guest_uses(n);
     if (!ret) {
-        points[n] = (Point) { true, addr, len, type, value };
+        hw_bps[n] = (HwBreakpoint) { true, addr, len, type, value };
     }
     return ret;
 }
 
-bool kvmppc_points_any(void)
+bool kvmppc_hw_breakpoints_any(void)
 {
-    return points[CIABR].used || points[DAWR0].used || points[DAWR1].used;
+    return hw_bps[CIABR].used || hw_bps[DAWR0].used || hw_bps[DAWR1].used;
 }
 
 static void warn_guest_uses(CPUState *cs, int n)
 {
-    warn_report("the guest uses %s of CPU %d: the debugger's point at 0x%"
+    warn_report("the guest uses %s of CPU %d: the debugger's %s at 0x%"
                 PRIx64 " does not work there", debug_regs[n].name,
-                cs->cpu_index, (uint64_t)points[n].addr);
+                cs->cpu_index, n == CIABR ? "hardware breakpoint" :
+                "watchpoint", (uint64_t)hw_bps[n].addr);
 }
 
-static void set_point(CPUState *cs, int n)
+static void set_hw_bp(CPUState *cs, int n)
 {
     RegValue now;
 
@@ -299,15 +300,15 @@ static void set_point(CPUState *cs, int n)
         return;
     }
     if (!read_reg(cs, n, &now) && reg_in_use(n, &now)) {
-        if (!same_value(&now, &points[n].value)) {
+        if (!same_value(&now, &hw_bps[n].value)) {
             warn_guest_uses(cs, n);
         }
         return;
     }
-    write_reg(cs, n, &points[n].value);
+    write_reg(cs, n, &hw_bps[n].value);
 }
 
-static void unset_point(CPUState *cs, int n)
+static void unset_hw_bp(CPUState *cs, int n)
 {
     static const RegValue off;
     RegValue now;
@@ -315,7 +316,7 @@ static void unset_point(CPUState *cs, int n)
     if (read_reg(cs, n, &now)) {
         return;
     }
-    if (same_value(&now, &points[n].value)) {
+    if (same_value(&now, &hw_bps[n].value)) {
         write_reg(cs, n, &off);
     } else if (reg_in_use(n, &now)) {
         warn_guest_uses(cs, n);
@@ -325,8 +326,8 @@ static void unset_point(CPUState *cs, int n)
 static void set_all(CPUState *cs)
 {
     for (int n = 0; n < NR_REGS; n++) {
-        if (points[n].used) {
-            set_point(cs, n);
+        if (hw_bps[n].used) {
+            set_hw_bp(cs, n);
         }
     }
 }
@@ -334,15 +335,15 @@ static void set_all(CPUState *cs)
 static void unset_all(CPUState *cs)
 {
     for (int n = 0; n < NR_REGS; n++) {
-        if (points[n].used) {
-            unset_point(cs, n);
+        if (hw_bps[n].used) {
+            unset_hw_bp(cs, n);
         }
     }
 }
 
 static void do_set_all(CPUState *cs, run_on_cpu_data data)
 {
-    if (state == POINTS_LENT) {
+    if (state == HW_BPS_LENT) {
         set_all(cs);
     }
 }
@@ -390,11 +391,11 @@ static void look_vectors_up(CPUState *cs)
 {
     nr_vectors = 0;
     guessed = false;
-    if (points[CIABR].used) {
+    if (hw_bps[CIABR].used) {
         look_up(cs, 0xd00);
         look_up(cs, PPC_STEP_AIL_BASE + 0xd00);
     }
-    if (points[DAWR0].used || points[DAWR1].used) {
+    if (hw_bps[DAWR0].used || hw_bps[DAWR1].used) {
         look_up(cs, 0x300);
         look_up(cs, PPC_STEP_AIL_BASE + 0x300);
     }
@@ -444,13 +445,13 @@ static bool has_high_vector(void)
 
 /*
  * A trap would change data of the firmware (VOF) as long as no kernel has
- * written its vectors.  A point in the kernel's address space can wait for that
- * until the kernel has mapped this.  Others can't.
+ * written its vectors.  What is in the kernel's address space can wait for that
+ * until the kernel has mapped this.  Other addresses can't.
  */
 static bool can_wait(void)
 {
     for (int n = 0; n < NR_REGS; n++) {
-        if (points[n].used && !in_kernel_space(points[n].addr)) {
+        if (hw_bps[n].used && !in_kernel_space(hw_bps[n].addr)) {
             return false;
         }
     }
@@ -472,7 +473,7 @@ static void lend(void)
 {
     CPUState *cs;
 
-    qatomic_set(&state, POINTS_LENT);
+    qatomic_set(&state, HW_BPS_LENT);
     place_traps();
     CPU_FOREACH(cs) {
         /* Not one that is just being plugged */
@@ -487,7 +488,7 @@ static void begin(CPUState *cs)
     cpu_synchronize_mmu(cs);
     look_vectors_up(cs);
     if (can_wait()) {
-        qatomic_set(&state, POINTS_WAITING);
+        qatomic_set(&state, HW_BPS_WAITING);
     } else {
         lend();
     }
@@ -497,14 +498,14 @@ static void take_back(void)
 {
     CPUState *cs;
 
-    if (state == POINTS_LENT) {
+    if (state == HW_BPS_LENT) {
         CPU_FOREACH(cs) {
             run_on_cpu(cs, do_unset_all, RUN_ON_CPU_NULL);
         }
         remove_traps();
     }
     nr_vectors = 0;
-    qatomic_set(&state, POINTS_TAKEN_BACK);
+    qatomic_set(&state, HW_BPS_TAKEN_BACK);
 }
 
 /* The guest may have written over traps, or mapped a vector meanwhile */
@@ -523,39 +524,39 @@ static void keep_traps(CPUState *cs)
     }
 }
 
-void kvmppc_points_run(bool running)
+void kvmppc_hw_breakpoints_run(bool running)
 {
     if (!running) {
         take_back();
-    } else if (state == POINTS_TAKEN_BACK && kvmppc_points_any()) {
+    } else if (state == HW_BPS_TAKEN_BACK && kvmppc_hw_breakpoints_any()) {
         begin(first_cpu);
     }
 }
 
-void kvmppc_points_reset(void)
+void kvmppc_hw_breakpoints_reset(void)
 {
-    if (state == POINTS_LENT) {
+    if (state == HW_BPS_LENT) {
         remove_traps();
     }
     nr_vectors = 0;
-    if (state != POINTS_TAKEN_BACK) {
-        qatomic_set(&state, POINTS_AFTER_RESET);
+    if (state != HW_BPS_TAKEN_BACK) {
+        qatomic_set(&state, HW_BPS_AFTER_RESET);
     }
 }
 
-void kvmppc_points_check(CPUState *cs)
+void kvmppc_hw_breakpoints_check(CPUState *cs)
 {
-    if (qatomic_read(&state) == POINTS_TAKEN_BACK) {
+    if (qatomic_read(&state) == HW_BPS_TAKEN_BACK) {
         return;
     }
     BQL_LOCK_GUARD();
     switch (state) {
-    case POINTS_TAKEN_BACK:
+    case HW_BPS_TAKEN_BACK:
         break;
-    case POINTS_AFTER_RESET:
+    case HW_BPS_AFTER_RESET:
         begin(cs);
         break;
-    case POINTS_WAITING:
+    case HW_BPS_WAITING:
         if (vectors_changed()) {
             look_vectors_up(cs);
             lend();
@@ -563,19 +564,19 @@ void kvmppc_points_check(CPUState *cs)
             begin(cs);
         }
         break;
-    case POINTS_LENT:
+    case HW_BPS_LENT:
         keep_traps(cs);
         break;
     }
 }
 
-void kvmppc_points_moved(void)
+void kvmppc_hw_breakpoints_moved(void)
 {
     switch (state) {
-    case POINTS_LENT:
+    case HW_BPS_LENT:
         move_traps(first_cpu);
         break;
-    case POINTS_WAITING:
+    case HW_BPS_WAITING:
         /* The kernel says where its vectors are */
         look_vectors_up(first_cpu);
         lend();
@@ -587,7 +588,7 @@ void kvmppc_points_moved(void)
 
 static bool has_trap_at(uint64_t pc)
 {
-    for (unsigned i = 0; state == POINTS_LENT && i < nr_vectors; i++) {
+    for (unsigned i = 0; state == HW_BPS_LENT && i < nr_vectors; i++) {
         if (vectors[i].pc == pc) {
             return true;
         }
@@ -595,9 +596,9 @@ static bool has_trap_at(uint64_t pc)
     return false;
 }
 
-void kvmppc_points_suspend(CPUState *cs, bool suspend)
+void kvmppc_hw_breakpoints_suspend(CPUState *cs, bool suspend)
 {
-    if (state != POINTS_LENT) {
+    if (state != HW_BPS_LENT) {
         return;
     }
     if (suspend) {
@@ -607,29 +608,29 @@ void kvmppc_points_suspend(CPUState *cs, bool suspend)
     }
 }
 
-int kvmppc_point_remove(vaddr addr, vaddr len, int type)
+int kvmppc_hw_breakpoint_remove(vaddr addr, vaddr len, int type)
 {
-    int n = find_point(addr, len, type);
-    bool running = state != POINTS_TAKEN_BACK;
+    int n = find_hw_bp(addr, len, type);
+    bool running = state != HW_BPS_TAKEN_BACK;
 
     if (n < 0) {
         return -ENOENT;
     }
     take_back();
-    points[n].used = false;
-    kvmppc_points_run(running);
+    hw_bps[n].used = false;
+    kvmppc_hw_breakpoints_run(running);
     return 0;
 }
 
-void kvmppc_points_remove_all(void)
+void kvmppc_hw_breakpoints_remove_all(void)
 {
     take_back();
     for (int n = 0; n < NR_REGS; n++) {
-        points[n].used = false;
+        hw_bps[n].used = false;
     }
 }
 
-static bool overlaps(const Point *p, uint64_t ea, unsigned size)
+static bool overlaps(const HwBreakpoint *p, uint64_t ea, unsigned size)
 {
     return size == 0 || (ea < p->addr + p->len && p->addr < ea + size);
 }
@@ -652,7 +653,7 @@ static KvmPpcMatch match_dawr(CPUState *cs, uint64_t ea, unsigned size)
         return KVMPPC_MATCH_NONE;
     }
     for (int n = DAWR0; n < NR_REGS; n++) {
-        Point *p = &points[n];
+        HwBreakpoint *p = &hw_bps[n];
 
         if (!p->used || dar >= ((p->addr + p->len + 7) & ~7ULL) ||
             dar + MAX(size, 1) <= (p->addr & ~7ULL)) {
@@ -678,7 +679,7 @@ static KvmPpcMatch match(CPUState *cs, uint32_t vector, uint64_t srr1,
     if (vector == 0x300) {
         return match_dawr(cs, ea, size);
     }
-    return points[CIABR].used && srr1 & SRR1_CIABR_MATCH ? KVMPPC_MATCH_HIT :
+    return hw_bps[CIABR].used && srr1 & SRR1_CIABR_MATCH ? KVMPPC_MATCH_HIT :
                                                            KVMPPC_MATCH_NONE;
 }
 
@@ -710,12 +711,12 @@ static KvmPpcMatch undo_match(CPUState *cs, PPCStepRegs *regs)
     return found;
 }
 
-KvmPpcMatch kvmppc_points_undo(CPUState *cs)
+KvmPpcMatch kvmppc_hw_breakpoints_undo(CPUState *cs)
 {
     PPCStepRegs regs;
     KvmPpcMatch found;
 
-    if (!kvmppc_points_any() || kvmppc_step_regs_get(cs, &regs) ||
+    if (!kvmppc_hw_breakpoints_any() || kvmppc_step_regs_get(cs, &regs) ||
         !has_trap_at(regs.pc)) {
         return KVMPPC_MATCH_NONE;
     }
@@ -724,11 +725,11 @@ KvmPpcMatch kvmppc_points_undo(CPUState *cs)
            kvmppc_step_regs_put(cs, &regs, true) ? KVMPPC_MATCH_NONE : found;
 }
 
-void kvmppc_points_undo_stepped(CPUState *cs, const PPCStepRegs *before)
+void kvmppc_hw_breakpoints_undo_stepped(CPUState *cs, const PPCStepRegs *before)
 {
     PPCStepRegs regs;
 
-    if (kvmppc_points_any() && !kvmppc_step_regs_get(cs, &regs) &&
+    if (kvmppc_hw_breakpoints_any() && !kvmppc_step_regs_get(cs, &regs) &&
         has_trap_at(regs.pc) && undo_match(cs, &regs) == KVMPPC_MATCH_HIT) {
         regs.srr0 = before->srr0;
         regs.srr1 = before->srr1;
@@ -736,20 +737,20 @@ void kvmppc_points_undo_stepped(CPUState *cs, const PPCStepRegs *before)
     }
 }
 
-void kvmppc_points_leave(CPUState *cs, const PPCStepRegs *before)
+void kvmppc_hw_breakpoints_leave(CPUState *cs, const PPCStepRegs *before)
 {
     PowerPCCPU *cpu = POWERPC_CPU(cs);
     CPUWatchpoint *reported = cs->watchpoint_hit;
     CPUWatchpoint hit = cpu->kvm_watchpoint_hit;
 
-    if (!kvmppc_points_any()) {
+    if (!kvmppc_hw_breakpoints_any()) {
         return;
     }
     kvmppc_regs_read_mmu(cs);
     if (before) {
-        kvmppc_points_undo_stepped(cs, before);
+        kvmppc_hw_breakpoints_undo_stepped(cs, before);
     } else {
-        kvmppc_points_undo(cs);
+        kvmppc_hw_breakpoints_undo(cs);
     }
     /* It is met again, or this is not the stop that it makes */
     cs->watchpoint_hit = reported;
