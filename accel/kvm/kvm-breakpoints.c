@@ -31,7 +31,7 @@ struct kvm_sw_breakpoint {
     vaddr pc;
     uint64_t place;             /* see place_space() */
     unsigned use_count;
-    bool lifted;                /* for a step off it */
+    bool suspended;                /* for a step off it */
     bool reported;              /* that it can't be put in */
 };
 
@@ -271,11 +271,11 @@ int kvm_sw_breakpoints_active(CPUState *cpu)
     return by_pc && g_hash_table_size(by_pc);
 }
 
-static void lift_trap(struct kvm_sw_breakpoint *bp, bool lift)
+static void suspend_trap(struct kvm_sw_breakpoint *bp, bool suspend)
 {
-    if (bp->lifted != lift) {
-        bp->lifted = lift;
-        breakpoint_set_hold(traps, bp->place, lift);
+    if (bp->suspended != suspend) {
+        bp->suspended = suspend;
+        breakpoint_set_hold(traps, bp->place, suspend);
     }
 }
 
@@ -333,7 +333,7 @@ int kvm_remove_sw_breakpoint(CPUState *cpu, vaddr pc)
         return -ENOENT;
     }
     if (--bp->use_count == 0) {
-        lift_trap(bp, false);
+        suspend_trap(bp, false);
         breakpoint_set_del(traps, bp->place, BREAKPOINT_OWNER_USER);
         /* What can't be taken out now is tried again with the next change */
         breakpoint_set_apply(traps);
@@ -354,22 +354,23 @@ void kvm_remove_all_sw_breakpoints(void)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         struct kvm_sw_breakpoint *bp = value;
 
-        lift_trap(bp, false);
+        suspend_trap(bp, false);
         breakpoint_set_del(traps, bp->place, BREAKPOINT_OWNER_USER);
     }
     breakpoint_set_apply(traps);
     g_hash_table_remove_all(by_pc);
 }
 
-bool kvm_lift_breakpoint(CPUState *cpu, vaddr pc, bool lift)
+bool kvm_suspend_breakpoint(CPUState *cpu, vaddr pc, bool suspend)
 {
     struct kvm_sw_breakpoint *bp = kvm_find_sw_breakpoint(cpu, pc);
     uint64_t place;
 
-    if (!bp || (lift && (!find_place(cpu, pc, &place) || place != bp->place))) {
+    if (!bp || (suspend &&
+                (!find_place(cpu, pc, &place) || place != bp->place))) {
         return false;
     }
-    lift_trap(bp, lift);
+    suspend_trap(bp, suspend);
     breakpoint_set_apply(traps);
     return true;
 }

@@ -669,7 +669,7 @@ static void report(CPUState *cpu)
         gdb_set_stop_cpu(cpu);
         qemu_system_debug_request();
         cpu->stopped = true;
-        cpu->debug_held = true;
+        cpu->debug_stopped = true;
     }
     current_cpu = before;
 }
@@ -709,7 +709,7 @@ void cpu_resume(CPUState *cpu)
 {
     cpu->stop = false;
     cpu->stopped = false;
-    cpu->debug_held = false;
+    cpu->debug_stopped = false;
 }
 
 void resume_all_vcpus(void)
@@ -720,7 +720,7 @@ void resume_all_vcpus(void)
         return;
     }
     CPU_FOREACH(cpu) {
-        if (!cpu->debug_held) {
+        if (!cpu->debug_stopped) {
             cpu_resume(cpu);
         }
     }
@@ -743,7 +743,7 @@ int vm_stop(RunState why)
         pause_all_vcpus();
         CPU_FOREACH(cpu) {
             /* As do_vm_stop() has it */
-            cpu->debug_held &= why == RUN_STATE_SAVE_VM ||
+            cpu->debug_stopped &= why == RUN_STATE_SAVE_VM ||
                                why == RUN_STATE_RESTORE_VM;
         }
         if (vm_changed) {
@@ -1815,7 +1815,7 @@ static void setup(int kind)
     for (int i = 0; i < MAX_CPUS; i++) {
         CPUState *cpu = cpus[i];
 
-        cpu->stop = cpu->stopped = cpu->debug_held = cpu->halted = false;
+        cpu->stop = cpu->stopped = cpu->debug_stopped = cpu->halted = false;
         cpu->singlestep_flags = 0;
         cpu->watchpoint_hit = NULL;
         cpu->cluster_index = kind == 1 ? i : kind >= 2 && i < 2 ? 0 :
