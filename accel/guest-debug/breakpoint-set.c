@@ -238,14 +238,17 @@ static int put_in(BreakpointSet *set, Breakpoint *bp)
 /*
  * Is the trap there, or what a store of fewer bytes has left of it?  If the
  * guest has written a whole instruction over it, single bytes of that may still
- * look like the trap's.  Two that are side by side are taken for the trap.
+ * look like the trap's, and zeros are everywhere.  Two that are side by side,
+ * and not both zero, are taken for the trap.
  */
 static bool is_there(const Breakpoint *bp, const uint8_t *bytes)
 {
+    static const uint8_t zeros[2];
     size_t few = bp->len > 2 ? 2 : 1;
 
     for (size_t i = 0; !bp->unsure && i + few <= bp->len; i++) {
-        if (!memcmp(bytes + i, bp->trap + i, few)) {
+        if (!memcmp(bytes + i, bp->trap + i, few) &&
+            (few == 1 || memcmp(bytes + i, zeros, few))) {
             return true;
         }
     }
@@ -346,6 +349,64 @@ int breakpoint_set_recheck(BreakpointSet *set, uint64_t addr)
         return ret;
     }
     /* Nothing of ours is there any more, whichever bytes look like it */
+    set_in_memory(set, bp, false);
+    touch(set, bp);
+    return breakpoint_set_apply(set);
+}
+
+size_t breakpoint_set_overwritten(const BreakpointSet *set, uint64_t addr,
+                                  uint8_t *bytes, unsigned *alike)
+{
+    Breakpoint *bp = find(set, addr);
+
+    if (!bp || !bp->in_memory || bp->unsure ||
+        set->memory->read(set->opaque, addr, bytes, bp->len) ||
+        !memcmp(bytes, bp->trap, bp->len)) {
+        return 0;
+    }
+    *alike = 0;
+    for (size_t i = 0; i < bp->len; i++) {
+        *alike += bytes[i] == bp->trap[i];
+    }
+    if (is_there(bp, bytes)) {
+        *alike = bp->len;
+    }
+    return bp->len;
+}
+
+/* What seems to be the trap's still is not what the guest has written */
+static int exchange(BreakpointSet *set, Breakpoint *bp, const uint8_t *bytes)
+{
+    bool in_part = is_there(bp, bytes);
+    int ret = set->memory->exchange(set->opaque, bp->addr, bytes, bp->trap,
+                                    bp->len);
+
+    for (size_t i = 0; !ret && i < bp->len; i++) {
+        if (!in_part || bytes[i] != bp->trap[i]) {
+            bp->saved[i] = bytes[i];
+        }
+    }
+    return ret;
+}
+
+int breakpoint_set_renew(BreakpointSet *set, uint64_t addr,
+                         const uint8_t *bytes)
+{
+    Breakpoint *bp = find(set, addr);
+    uint8_t trap[BREAKPOINT_TRAP_MAX];
+    int ret;
+
+    if (!bp || !bp->in_memory || bp->unsure || !wanted(set, bp)) {
+        return 0;
+    }
+    ret = set->memory->trap(set->opaque, addr, trap);
+    if (ret < 0) {
+        return ret;
+    }
+    if ((size_t)ret == bp->len && !memcmp(trap, bp->trap, bp->len)) {
+        return exchange(set, bp, bytes);
+    }
+    /* Another trap, for an instruction of another length */
     set_in_memory(set, bp, false);
     touch(set, bp);
     return breakpoint_set_apply(set);

@@ -5,7 +5,8 @@
  * guest physical address, which it has for good: the vCPUs may be in other
  * address spaces when it has to go.  Traps are in memory while the virtual
  * machine runs, and at no other time: neither migration nor a snapshot has
- * them, and whatever is loaded meanwhile does not write over them.
+ * them, and whatever is loaded meanwhile does not write over them.  What the
+ * guest itself writes over them is the subject of kvm-breakpoints-keep.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -23,17 +24,10 @@
 #include "system/memory.h"
 #include "system/reset.h"
 #include "system/runstate.h"
+#include "kvm-breakpoints.h"
 #include "kvm-cpus.h"
 
 #ifdef TARGET_KVM_HAVE_GUEST_DEBUG
-
-struct kvm_sw_breakpoint {
-    vaddr pc;
-    uint64_t place;             /* see place_space() */
-    unsigned use_count;
-    bool suspended;                /* for a step off it */
-    bool reported;              /* that it can't be put in */
-};
 
 static GHashTable *by_pc;       /* pc -> struct kvm_sw_breakpoint */
 static BreakpointSet *traps;
@@ -95,6 +89,52 @@ static int trap_write(void *opaque, uint64_t place, const void *buf, size_t len)
     return ret;
 }
 
+/* The bytes of @buf if memory has those of @old, in one piece */
+static bool exchange(void *host, const void *old, const void *buf, size_t len)
+{
+    if (len == 4 && QEMU_PTR_IS_ALIGNED(host, 4)) {
+        uint32_t was = ldl_he_p(old);
+
+        return qatomic_cmpxchg((uint32_t *)host, was, ldl_he_p(buf)) == was;
+    }
+    if (len == 2) {
+        uint16_t was = lduw_he_p(old);
+
+        return qatomic_cmpxchg((uint16_t *)host, was, lduw_he_p(buf)) == was;
+    }
+    if (len == 1) {
+        uint8_t was = ldub_p(old);
+
+        return qatomic_cmpxchg((uint8_t *)host, was, ldub_p(buf)) == was;
+    }
+    /* s390x and RISC-V have others.  The vCPUs may write at the same time */
+    if (memcmp(host, old, len)) {
+        return false;
+    }
+    memcpy(host, buf, len);
+    return true;
+}
+
+static int trap_exchange(void *opaque, uint64_t place, const void *old,
+                         const void *buf, size_t len)
+{
+    AddressSpace *as = place_space(place);
+    hwaddr addr = place_addr(place), xlat, found = len;
+    MemoryRegion *mr;
+
+    RCU_READ_LOCK_GUARD();
+    mr = address_space_translate(as, addr, &xlat, &found, true, debug_attrs);
+    if (found < len || !memory_region_supports_direct_access(mr)) {
+        return -EFAULT;
+    }
+    if (!exchange(memory_region_get_ram_ptr(mr) + xlat, old, buf, len)) {
+        return -EAGAIN;
+    }
+    memory_region_set_dirty(mr, xlat, len);
+    address_space_flush_icache_range(as, addr, len);
+    return 0;
+}
+
 static int trap_bytes(void *opaque, uint64_t place, uint8_t *trap)
 {
     uint64_t in_page = place & (qemu_target_page_size() - 1);
@@ -112,7 +152,20 @@ static const BreakpointMemory trap_memory = {
     .read = trap_read,
     .write = trap_write,
     .trap = trap_bytes,
+    .exchange = trap_exchange,
 };
+
+/* Neither memory nor a device */
+static bool is_nowhere(uint64_t place)
+{
+    MemoryRegionSection found = memory_region_find(place_space(place)->root,
+                                                   place_addr(place), 1);
+
+    if (found.mr) {
+        memory_region_unref(found.mr);
+    }
+    return !found.mr;
+}
 
 /* Is that of another address space of the vCPU also in the common one? */
 static bool is_common(CPUState *cpu, int asidx, hwaddr addr)
@@ -158,6 +211,84 @@ static int place_breakpoint(CPUState *cpu, vaddr pc, uint64_t *place)
     return find_place(cpu, pc, place) ? 0 : -EFAULT;
 }
 
+/* Returns: 0, or a negative errno if there can't be a trap */
+static int set_trap(uint64_t place)
+{
+    uint8_t trap[BREAKPOINT_TRAP_MAX];
+    int ret = trap_bytes(NULL, place, trap);
+
+    if (ret < 0) {
+        return ret;
+    }
+    breakpoint_set_add(traps, place, BREAKPOINT_OWNER_USER);
+    ret = breakpoint_set_apply(traps);
+    if (breakpoint_set_state(traps, place) != BREAKPOINT_SET_PENDING) {
+        /* An error is about another one */
+        return 0;
+    }
+    breakpoint_set_del(traps, place, BREAKPOINT_OWNER_USER);
+    breakpoint_set_apply(traps);
+    return ret;
+}
+
+/*
+ * A kernel's address is not mapped before the kernel runs: the breakpoint waits
+ * for that.  Returns: 0, or a negative errno; -ENOENT if it has to wait.
+ */
+static int place_now(CPUState *cpu, struct kvm_sw_breakpoint *bp)
+{
+    int ret = place_breakpoint(cpu, bp->pc, &bp->place);
+
+    if (ret) {
+        return ret == -EFAULT ? -ENOENT : ret;
+    }
+    ret = set_trap(bp->place);
+    bp->placed = !ret;
+    return ret == -EFAULT && is_nowhere(bp->place) ? -ENOENT : ret;
+}
+
+void kvm_breakpoints_place(CPUState *cpu, struct kvm_sw_breakpoint *bp)
+{
+    if (!place_now(cpu, bp) && bp->suspended) {
+        breakpoint_set_hold(traps, bp->place, true);
+    }
+}
+
+static void place_all(void)
+{
+    GHashTableIter iter;
+    gpointer value;
+    CPUState *cpu;
+
+    g_hash_table_iter_init(&iter, by_pc);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        struct kvm_sw_breakpoint *bp = value;
+
+        CPU_FOREACH(cpu) {
+            if (!bp->placed && cpu->created) {
+                kvm_breakpoints_place(cpu, bp);
+            }
+        }
+    }
+}
+
+static gint by_number(gconstpointer a, gconstpointer b)
+{
+    const struct kvm_sw_breakpoint *x = *(struct kvm_sw_breakpoint **)a;
+    const struct kvm_sw_breakpoint *y = *(struct kvm_sw_breakpoint **)b;
+
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+GPtrArray *kvm_breakpoints_list(void)
+{
+    GPtrArray *list = by_pc ? g_hash_table_get_values_as_ptr_array(by_pc) :
+                              g_ptr_array_new();
+
+    g_ptr_array_sort(list, by_number);
+    return list;
+}
+
 /* The occasions */
 
 static void report_pending(void)
@@ -168,7 +299,8 @@ static void report_pending(void)
     g_hash_table_iter_init(&iter, by_pc);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         struct kvm_sw_breakpoint *bp = value;
-        bool pending = breakpoint_set_state(traps, bp->place) ==
+        bool pending = bp->placed &&
+                       breakpoint_set_state(traps, bp->place) ==
                        BREAKPOINT_SET_PENDING;
 
         if (pending && !bp->reported) {
@@ -182,11 +314,15 @@ static void report_pending(void)
 
 static void put_traps(bool in)
 {
+    if (in) {
+        place_all();
+    }
     breakpoint_set_suspend(traps, BREAKPOINT_OWNER_USER, !in);
     breakpoint_set_apply(traps);
     if (in && breakpoint_set_pending(traps)) {
         report_pending();
     }
+    kvm_breakpoints_run(in);
 }
 
 static void vm_state_changed(void *opaque, bool running, RunState state)
@@ -224,6 +360,7 @@ static void kvm_breakpoints_reset_enter(Object *obj, ResetType type)
 
 static void kvm_breakpoints_reset_exit(Object *obj, ResetType type)
 {
+    kvm_breakpoints_boot();
     put_traps(machine_runs);
 }
 
@@ -251,6 +388,9 @@ BreakpointSet *kvm_breakpoint_set(void)
         by_pc = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL,
                                       g_free);
         machine_runs = runstate_is_running();
+        if (runstate_check(RUN_STATE_PRELAUNCH)) {
+            kvm_breakpoints_boot();
+        }
         put_traps(machine_runs);
         /* Nothing that works on memory when it starts or stops meets a trap */
         qemu_add_vm_change_state_handler_prio(vm_state_changed, NULL, INT_MAX);
@@ -268,41 +408,23 @@ struct kvm_sw_breakpoint *kvm_find_sw_breakpoint(CPUState *cpu, vaddr pc)
 
 int kvm_sw_breakpoints_active(CPUState *cpu)
 {
-    return by_pc && g_hash_table_size(by_pc);
+    return by_pc ? g_hash_table_size(by_pc) : 0;
 }
 
 static void suspend_trap(struct kvm_sw_breakpoint *bp, bool suspend)
 {
     if (bp->suspended != suspend) {
         bp->suspended = suspend;
-        breakpoint_set_hold(traps, bp->place, suspend);
+        if (bp->placed) {
+            breakpoint_set_hold(traps, bp->place, suspend);
+        }
     }
-}
-
-/* Returns: 0, or a negative errno if there can't be a trap */
-static int set_trap(uint64_t place)
-{
-    uint8_t trap[BREAKPOINT_TRAP_MAX];
-    int ret = trap_bytes(NULL, place, trap);
-
-    if (ret < 0) {
-        return ret;
-    }
-    breakpoint_set_add(traps, place, BREAKPOINT_OWNER_USER);
-    ret = breakpoint_set_apply(traps);
-    if (breakpoint_set_state(traps, place) != BREAKPOINT_SET_PENDING) {
-        /* An error is about another one */
-        return 0;
-    }
-    breakpoint_set_del(traps, place, BREAKPOINT_OWNER_USER);
-    breakpoint_set_apply(traps);
-    return ret;
 }
 
 int kvm_insert_sw_breakpoint(CPUState *cpu, vaddr pc)
 {
+    static unsigned number;
     struct kvm_sw_breakpoint *bp = kvm_find_sw_breakpoint(cpu, pc);
-    uint64_t place;
     int ret;
 
     if (bp) {
@@ -310,19 +432,27 @@ int kvm_insert_sw_breakpoint(CPUState *cpu, vaddr pc)
         return 0;
     }
     kvm_breakpoint_set();
-    ret = place_breakpoint(cpu, pc, &place);
-    if (!ret) {
-        ret = set_trap(place);
-    }
-    if (ret) {
-        return ret;
-    }
     bp = g_new0(struct kvm_sw_breakpoint, 1);
     bp->pc = pc;
-    bp->place = place;
+    bp->number = number++;
     bp->use_count = 1;
+    ret = place_now(cpu, bp);
+    if (ret && ret != -ENOENT) {
+        g_free(bp);
+        return ret;
+    }
     g_hash_table_insert(by_pc, &bp->pc, bp);
+    kvm_breakpoints_added();
     return 0;
+}
+
+static void forget(struct kvm_sw_breakpoint *bp)
+{
+    suspend_trap(bp, false);
+    if (bp->placed) {
+        breakpoint_set_del(traps, bp->place, BREAKPOINT_OWNER_USER);
+    }
+    kvm_breakpoints_forget(bp);
 }
 
 int kvm_remove_sw_breakpoint(CPUState *cpu, vaddr pc)
@@ -333,8 +463,7 @@ int kvm_remove_sw_breakpoint(CPUState *cpu, vaddr pc)
         return -ENOENT;
     }
     if (--bp->use_count == 0) {
-        suspend_trap(bp, false);
-        breakpoint_set_del(traps, bp->place, BREAKPOINT_OWNER_USER);
+        forget(bp);
         /* What can't be taken out now is tried again with the next change */
         breakpoint_set_apply(traps);
         g_hash_table_remove(by_pc, &pc);
@@ -352,10 +481,7 @@ void kvm_remove_all_sw_breakpoints(void)
     }
     g_hash_table_iter_init(&iter, by_pc);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        struct kvm_sw_breakpoint *bp = value;
-
-        suspend_trap(bp, false);
-        breakpoint_set_del(traps, bp->place, BREAKPOINT_OWNER_USER);
+        forget(value);
     }
     breakpoint_set_apply(traps);
     g_hash_table_remove_all(by_pc);
@@ -366,12 +492,13 @@ bool kvm_suspend_breakpoint(CPUState *cpu, vaddr pc, bool suspend)
     struct kvm_sw_breakpoint *bp = kvm_find_sw_breakpoint(cpu, pc);
     uint64_t place;
 
-    if (!bp || (suspend &&
+    if (!bp || (suspend && bp->placed &&
                 (!find_place(cpu, pc, &place) || place != bp->place))) {
         return false;
     }
     suspend_trap(bp, suspend);
     breakpoint_set_apply(traps);
+    kvm_breakpoints_suspended(bp);
     return true;
 }
 

@@ -66,11 +66,15 @@ typedef enum BreakpointOwner {
  * @trap: give the bytes, as memory is to have them, of the trap instruction
  *     that fits over the instruction that is at @addr now; return their
  *     number, 1 to BREAKPOINT_TRAP_MAX, or a negative errno
+ * @exchange: as @write, in one piece and only if memory has the @len bytes of
+ *     @old, while the guest may run; return -EAGAIN if memory has others
  */
 typedef struct BreakpointMemory {
     int (*read)(void *opaque, uint64_t addr, void *buf, size_t len);
     int (*write)(void *opaque, uint64_t addr, const void *buf, size_t len);
     int (*trap)(void *opaque, uint64_t addr, uint8_t *trap);
+    int (*exchange)(void *opaque, uint64_t addr, const void *old,
+                    const void *buf, size_t len);
 } BreakpointMemory;
 
 typedef struct BreakpointSet BreakpointSet;
@@ -156,6 +160,28 @@ int breakpoint_set_apply(BreakpointSet *set);
  * Returns: 0, or a negative errno as breakpoint_set_apply()
  */
 int breakpoint_set_recheck(BreakpointSet *set, uint64_t addr);
+
+/**
+ * breakpoint_set_overwritten() - has the guest written over a trap just now?
+ * @bytes: what is there, if so; room for BREAKPOINT_TRAP_MAX
+ * @alike: how many of them are the trap's; all of them if part of the trap
+ *     seems to be there still.  The guest may be about to write these.
+ *
+ * Returns: how many bytes there are, or 0 if the trap is there, or is not to be
+ */
+size_t breakpoint_set_overwritten(const BreakpointSet *set, uint64_t addr,
+                                  uint8_t *bytes, unsigned *alike);
+
+/**
+ * breakpoint_set_renew() - put a trap over what the guest has written
+ * @bytes: what breakpoint_set_overwritten() has given
+ *
+ * The guest may run meanwhile.
+ *
+ * Returns: 0; -EAGAIN if memory has changed since; or another negative errno
+ */
+int breakpoint_set_renew(BreakpointSet *set, uint64_t addr,
+                         const uint8_t *bytes);
 
 /**
  * breakpoint_set_refs() - how often @owner has added @addr

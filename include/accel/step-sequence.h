@@ -79,8 +79,8 @@ typedef const char *StepSequenceDescribe(void *opaque, unsigned offset,
  * @size: how many bytes there are to look at, the load-reserved included
  * @describe: called for one instruction after the other
  *
- * A sequence ends at the first store-conditional.  It has no loop: what branches
- * back leaves it.
+ * A sequence ends at the first store-conditional.  It has no loop: a branch
+ * that leads back has to leave it.
  *
  * Returns: NULL, or why there is no sequence, a static string to be shown to a
  * user

@@ -33,7 +33,7 @@ typedef struct ArmStepSequence {
  * @pc: address of the first one
  * @seq: filled in, if so
  *
- * A load-exclusive and the first store-exclusive behind it, which is of the same
+ * A load-exclusive and the first store-exclusive behind it, of the same
  * size, and among the instructions in between no loop, no branch to a register,
  * no other load-exclusive, nothing that raises an exception, returns from one,
  * waits, or gives the monitor up ("Load-Exclusive and Store-Exclusive

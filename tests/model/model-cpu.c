@@ -348,7 +348,9 @@ static int mem_trap(void *opaque, uint64_t addr, uint8_t *trap)
     return sizeof(word);
 }
 
-static const BreakpointMemory memory = { mem_read, mem_write, mem_trap };
+static const BreakpointMemory memory = {
+    .read = mem_read, .write = mem_write, .trap = mem_trap,
+};
 
 static bool touches(ModelCpu *cpu, uint64_t trap)
 {

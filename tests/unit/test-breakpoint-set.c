@@ -60,7 +60,20 @@ static int mem_trap(void *opaque, uint64_t addr, uint8_t *bytes)
     return sizeof(trap);
 }
 
-static const BreakpointMemory ops = { mem_read, mem_write, mem_trap };
+static int mem_exchange(void *opaque, uint64_t addr, const void *old,
+                        const void *buf, size_t len)
+{
+    Memory *m = opaque;
+
+    if (memcmp(m->bytes + addr, old, len)) {
+        return -EAGAIN;
+    }
+    return mem_write(opaque, addr, buf, len);
+}
+
+static const BreakpointMemory ops = {
+    mem_read, mem_write, mem_trap, mem_exchange
+};
 
 /* As RISC-V: the instruction that is there tells its length */
 static const uint8_t long_trap[4] = { 0x73, 0x00, 0x10, 0x00 };
@@ -76,7 +89,7 @@ static int mem_trap_by_length(void *opaque, uint64_t addr, uint8_t *bytes)
 }
 
 static const BreakpointMemory ops_by_length = {
-    mem_read, mem_write, mem_trap_by_length
+    mem_read, mem_write, mem_trap_by_length, mem_exchange
 };
 
 /* As x86 */
@@ -87,7 +100,7 @@ static int mem_trap_of_a_byte(void *opaque, uint64_t addr, uint8_t *bytes)
 }
 
 static const BreakpointMemory ops_of_a_byte = {
-    mem_read, mem_write, mem_trap_of_a_byte
+    mem_read, mem_write, mem_trap_of_a_byte, mem_exchange
 };
 
 typedef struct Fixture {
@@ -391,6 +404,120 @@ static void test_recheck(Fixture *f, gconstpointer data)
     memcpy(f->pristine->bytes + 0x400, mine, 4);
     assert_untouched(f);
     g_assert_cmpint(breakpoint_set_recheck(f->set, 0x400), ==, 0);
+}
+
+/* The trap goes over what the guest has written meanwhile */
+static void renewed(Fixture *f, const uint8_t *mine, unsigned likeness,
+                    const uint8_t *underneath)
+{
+    uint8_t bytes[BREAKPOINT_TRAP_MAX], other[4] = { 9, 9, 9, 9 };
+    unsigned alike;
+
+    ADD(0x400);
+    APPLY();
+    g_assert_cmpuint(breakpoint_set_overwritten(f->set, 0x400, bytes, &alike),
+                     ==, 0);
+    memcpy(f->m->bytes + 0x400, mine, 4);
+    g_assert_cmpuint(breakpoint_set_overwritten(f->set, 0x400, bytes, &alike),
+                     ==, 4);
+    g_assert_cmpuint(alike, ==, likeness);
+    g_assert_cmpmem(bytes, 4, mine, 4);
+    /* It has changed once more */
+    g_assert_cmpint(breakpoint_set_renew(f->set, 0x400, other), ==, -EAGAIN);
+    g_assert_cmpmem(f->m->bytes + 0x400, 4, mine, 4);
+    f->m->bad = 0x400;
+    f->m->fail_write = true;
+    g_assert_cmpint(breakpoint_set_renew(f->set, 0x400, bytes), ==, -EACCES);
+    f->m->fail_write = false;
+    g_assert_cmpint(breakpoint_set_renew(f->set, 0x400, bytes), ==, 0);
+    g_assert_cmpmem(f->m->bytes + 0x400, 4, trap, 4);
+    memcpy(bytes, trap, 4);
+    breakpoint_set_restore(f->set, 0x400, bytes, 4);
+    g_assert_cmpmem(bytes, 4, underneath, 4);
+    DEL(0x400);
+    g_assert_cmpint(APPLY(), ==, 0);
+    memcpy(f->pristine->bytes + 0x400, underneath, 4);
+    assert_untouched(f);
+    /* Out of memory there is nothing to renew */
+    memcpy(f->m->bytes + 0x400, mine, 4);
+    g_assert_cmpuint(breakpoint_set_overwritten(f->set, 0x400, bytes, &alike),
+                     ==, 0);
+    g_assert_cmpint(breakpoint_set_renew(f->set, 0x400, mine), ==, 0);
+    g_assert_cmpmem(f->m->bytes + 0x400, 4, mine, 4);
+}
+
+static void test_renew(Fixture *f, gconstpointer data)
+{
+    static const uint8_t mine[4] = { 1, 2, 3, 4 };
+
+    renewed(f, mine, 0, mine);
+}
+
+/* A nop, and others of whose bytes some are the trap's */
+static void test_renew_alike(Fixture *f, gconstpointer data)
+{
+    static const uint8_t mine[4] = { 0x60, 2, 3, 0x00 };
+
+    renewed(f, mine, 1, mine);
+}
+
+/* The guest has written a byte, and the others are the trap's still */
+static void test_renew_part(Fixture *f, gconstpointer data)
+{
+    const uint8_t mine[4] = { 1, trap[1], trap[2], trap[3] };
+    const uint8_t *before = f->pristine->bytes + 0x400;
+    const uint8_t underneath[4] = { 1, before[1], before[2], before[3] };
+
+    renewed(f, mine, 4, underneath);
+}
+
+/* Of a shorter instruction: another trap */
+static void test_renew_shorter(Fixture *f, gconstpointer data)
+{
+    static const uint8_t mine[4] = { 1, 2, 3, 4 };
+    uint8_t bytes[BREAKPOINT_TRAP_MAX];
+    unsigned alike;
+
+    f->m->bytes[0x400] = f->pristine->bytes[0x400] = 3;
+    ADD(0x400);
+    APPLY();
+    memcpy(f->m->bytes + 0x400, mine, 4);
+    g_assert_cmpuint(breakpoint_set_overwritten(f->set, 0x400, bytes, &alike),
+                     ==, 4);
+    g_assert_cmpint(breakpoint_set_renew(f->set, 0x400, bytes), ==, 0);
+    g_assert_cmpmem(f->m->bytes + 0x400, 2, short_trap, 2);
+    g_assert_cmpmem(f->m->bytes + 0x402, 2, mine + 2, 2);
+    DEL(0x400);
+    APPLY();
+    memcpy(f->pristine->bytes + 0x400, mine, 4);
+    assert_untouched(f);
+}
+
+/* Zeros that an instruction has where the trap has some, as arm64's */
+static const uint8_t zeros_trap[4] = { 0x00, 0x00, 0x20, 0xd4 };
+
+static int mem_trap_with_zeros(void *opaque, uint64_t addr, uint8_t *bytes)
+{
+    memcpy(bytes, zeros_trap, sizeof(zeros_trap));
+    return sizeof(zeros_trap);
+}
+
+static const BreakpointMemory ops_with_zeros = {
+    mem_read, mem_write, mem_trap_with_zeros, mem_exchange
+};
+
+static void test_zeros(Fixture *f, gconstpointer data)
+{
+    static const uint8_t ldr[4] = { 0x00, 0x00, 0x40, 0xf9 };
+
+    memset(f->m->bytes + 0x400, 0x55, 4);
+    ADD(0x400);
+    APPLY();
+    g_assert_cmpmem(f->m->bytes + 0x400, 4, zeros_trap, 4);
+    memcpy(f->m->bytes + 0x400, ldr, 4);
+    DEL(0x400);
+    APPLY();
+    g_assert_cmpmem(f->m->bytes + 0x400, 4, ldr, 4);
 }
 
 /* What a debugger reads has no trap in it, at any alignment and length */
@@ -787,6 +914,11 @@ int main(int argc, char **argv)
     TEST(overwritten);
     TEST(overwritten_alike);
     TEST(recheck);
+    TEST(renew);
+    TEST(renew_alike);
+    TEST(renew_part);
+    TEST_WITH(renew_shorter, &ops_by_length);
+    TEST_WITH(zeros, &ops_with_zeros);
     TEST(restore);
     TEST(reads);
     TEST(store);

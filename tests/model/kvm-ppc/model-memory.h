@@ -31,7 +31,7 @@ static int trap_bytes(void *opaque, uint64_t addr, uint8_t *bytes)
 }
 
 static const BreakpointMemory memory_ops = {
-    read_memory, write_memory, trap_bytes
+    .read = read_memory, .write = write_memory, .trap = trap_bytes,
 };
 
 #endif /* MODEL_MEMORY_H */

@@ -1,0 +1,314 @@
+/*
+ * Software breakpoints under KVM that the guest writes over
+ *
+ * A breakpoint is set before the guest has loaded, unpacked or moved what it is
+ * in, or even mapped its address; or a module is loaded where another one was.
+ * What the guest then writes over the trap is what is underneath, and the trap
+ * goes over it again:
+ *
+ * - Memory is looked at from here, without an exit.  A guest may copy byte by
+ *   byte, so what is there has to have been there before.
+ * - After an exit that the vCPU has made by itself no copy of its own is under
+ *   way, and what it has done before is seen before it goes on.
+ * - Where hardware breakpoints match before the instruction, those that the
+ *   debugger does not use are set at the same addresses meanwhile, and leave no
+ *   gap.
+ *
+ * All of this is done often while the machine boots and when something has been
+ * written over a trap, and seldom otherwise.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/timer.h"
+#include "system/kvm.h"
+#include "system/runstate.h"
+#include "kvm-breakpoints.h"
+#include "kvm-cpus.h"
+#include "trace.h"
+
+#ifdef TARGET_KVM_HAVE_GUEST_DEBUG
+
+#define OFTEN_MS   5
+#define SELDOM_MS  100
+
+/* How long memory is looked at often, of the guest's time */
+#define BOOT_NS    (60 * NANOSECONDS_PER_SECOND)
+#define CHANGE_NS  (10 * NANOSECONDS_PER_SECOND)
+
+/* arm64 needs some for its steps, too */
+#define LENT_MAX   3
+
+/* How often the same bytes have to be there if none is, some are the trap's */
+#define LOOKS_NONE_ALIKE   2
+#define LOOKS_SOME_ALIKE   4
+#define LOOKS_IN_PART      50
+
+bool kvm_breakpoints_kept;      /* look after each exit; read without the BQL */
+
+static QEMUTimer *timer;
+static bool machine_runs;
+static bool boots;              /* it will, when it runs */
+static int64_t often_until;     /* QEMU_CLOCK_VIRTUAL */
+static unsigned nr_lent;
+
+static bool is_often(void)
+{
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) < often_until;
+}
+
+static void look_often(int64_t ns)
+{
+    often_until = MAX(often_until,
+                      qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ns);
+}
+
+/* Is it certain enough that the guest has written all that it is about to? */
+static bool is_written(struct kvm_sw_breakpoint *bp, const uint8_t *bytes,
+                       size_t len, unsigned alike, bool exited)
+{
+    unsigned looks = alike == len ? LOOKS_IN_PART :
+                     exited ? 1 : alike ? LOOKS_SOME_ALIKE : LOOKS_NONE_ALIKE;
+
+    if (!bp->looks || memcmp(bp->seen, bytes, len)) {
+        memcpy(bp->seen, bytes, len);
+        bp->looks = 0;
+    }
+    return ++bp->looks >= looks;
+}
+
+static void look_at(struct kvm_sw_breakpoint *bp, bool exited)
+{
+    BreakpointSet *set = kvm_breakpoint_set();
+    uint8_t bytes[BREAKPOINT_TRAP_MAX];
+    unsigned alike;
+    size_t len = breakpoint_set_overwritten(set, bp->place, bytes, &alike);
+    int ret;
+
+    if (!len) {
+        bp->looks = 0;
+        return;
+    }
+    look_often(CHANGE_NS);
+    if (!is_written(bp, bytes, len, alike, exited)) {
+        return;
+    }
+    bp->looks = 0;
+    ret = breakpoint_set_renew(set, bp->place, bytes);
+    trace_kvm_breakpoint_renew(bp->pc, bp->place, ret);
+    if (ret && ret != -EAGAIN && !bp->reported) {
+        bp->reported = true;
+        warn_report("the guest has written over the breakpoint at 0x%"
+                    VADDR_PRIx ", which can't be put back: %s", bp->pc,
+                    strerror(-ret));
+    }
+}
+
+static void look(bool exited)
+{
+    g_autoptr(GPtrArray) list = kvm_breakpoints_list();
+
+    for (guint i = 0; i < list->len; i++) {
+        struct kvm_sw_breakpoint *bp = g_ptr_array_index(list, i);
+
+        if (bp->placed && !bp->suspended) {
+            look_at(bp, exited);
+        }
+    }
+}
+
+void kvm_breakpoints_exit(CPUState *cpu)
+{
+    BQL_LOCK_GUARD();
+    look(true);
+}
+
+/*
+ * A kernel's addresses are the same in all address spaces.  Others are looked
+ * for when the machine starts only: who knows in which one they are meant.
+ */
+static bool may_be_mapped(const struct kvm_sw_breakpoint *bp)
+{
+    return !bp->placed && (int64_t)bp->pc < 0;
+}
+
+static void do_place(CPUState *cpu, run_on_cpu_data data)
+{
+    g_autoptr(GPtrArray) list = kvm_breakpoints_list();
+
+    for (guint i = 0; machine_runs && i < list->len; i++) {
+        struct kvm_sw_breakpoint *bp = g_ptr_array_index(list, i);
+
+        if (may_be_mapped(bp)) {
+            kvm_breakpoints_place(cpu, bp);
+        }
+    }
+}
+
+static void place_later(void)
+{
+    g_autoptr(GPtrArray) list = kvm_breakpoints_list();
+    CPUState *cpu;
+
+    for (guint i = 0; i < list->len; i++) {
+        if (may_be_mapped(g_ptr_array_index(list, i))) {
+            CPU_FOREACH(cpu) {
+                if (cpu->created) {
+                    async_run_on_cpu(cpu, do_place, RUN_ON_CPU_NULL);
+                }
+            }
+            return;
+        }
+    }
+}
+
+#ifdef TARGET_KVM_HAVE_EXEC_BREAKPOINTS
+static int change_lent(struct kvm_sw_breakpoint *bp, bool lend)
+{
+    int ret;
+
+    if (bp->lent == lend) {
+        return 0;
+    }
+    ret = lend ?
+        kvm_arch_insert_gdbstub_hw_breakpoint(bp->pc, 1, GDB_BREAKPOINT_HW) :
+        kvm_arch_remove_gdbstub_hw_breakpoint(bp->pc, 1, GDB_BREAKPOINT_HW);
+    if (ret) {
+        return 0;
+    }
+    bp->lent = lend;
+    nr_lent += lend ? 1 : -1;
+    return 1;
+}
+
+static void tell_kvm(int changes)
+{
+    CPUState *cpu;
+
+    if (changes) {
+        CPU_FOREACH(cpu) {
+            kvm_update_guest_debug(cpu, 0);
+        }
+    }
+}
+
+static bool is_stepped(void)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (cpu_single_stepping(cpu)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void lend(bool any)
+{
+    g_autoptr(GPtrArray) list = NULL;
+    unsigned nr = 0;
+    int changes = 0;
+
+    /* On x86 KVM would step from where it is told again */
+    if (!(any || nr_lent) || is_stepped()) {
+        return;
+    }
+    list = kvm_breakpoints_list();
+    for (guint i = 0; i < list->len; i++) {
+        struct kvm_sw_breakpoint *bp = g_ptr_array_index(list, i);
+
+        changes += change_lent(bp, any && !bp->suspended &&
+                               nr < LENT_MAX);
+        nr += bp->lent;
+    }
+    tell_kvm(changes);
+}
+
+void kvm_breakpoints_take_back(void)
+{
+    lend(false);
+}
+
+void kvm_breakpoints_forget(struct kvm_sw_breakpoint *bp)
+{
+    /* The caller tells KVM */
+    change_lent(bp, false);
+}
+
+void kvm_breakpoints_suspended(struct kvm_sw_breakpoint *bp)
+{
+    if (bp->suspended) {
+        tell_kvm(change_lent(bp, false));
+    }
+}
+#else
+static void lend(bool any)
+{
+}
+
+void kvm_breakpoints_take_back(void)
+{
+}
+
+void kvm_breakpoints_forget(struct kvm_sw_breakpoint *bp)
+{
+}
+
+void kvm_breakpoints_suspended(struct kvm_sw_breakpoint *bp)
+{
+}
+#endif
+
+/* Those that there are cost a few percent of the host's time at the most */
+static void look_later(void)
+{
+    int nr = kvm_sw_breakpoints_active(first_cpu);
+    bool often = is_often();
+
+    qatomic_set(&kvm_breakpoints_kept, machine_runs && nr && often);
+    if (machine_runs && nr) {
+        lend(often);
+        timer_mod(timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                         (often ? OFTEN_MS + nr / 20 : SELDOM_MS + nr));
+    }
+}
+
+static void tick(void *opaque)
+{
+    if (machine_runs) {
+        look(false);
+        place_later();
+    }
+    look_later();
+}
+
+void kvm_breakpoints_boot(void)
+{
+    boots = true;
+}
+
+void kvm_breakpoints_run(bool running)
+{
+    machine_runs = running;
+    if (!timer) {
+        timer = timer_new_ms(QEMU_CLOCK_REALTIME, tick, NULL);
+    }
+    if (running && boots) {
+        boots = false;
+        look_often(BOOT_NS);
+    }
+    look_later();
+}
+
+void kvm_breakpoints_added(void)
+{
+    if (!timer_pending(timer)) {
+        look_later();
+    }
+}
+
+#endif /* TARGET_KVM_HAVE_GUEST_DEBUG */

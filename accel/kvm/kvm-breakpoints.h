@@ -1,0 +1,81 @@
+/*
+ * The debugger's software breakpoints under KVM: what its files share
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef KVM_BREAKPOINTS_H
+#define KVM_BREAKPOINTS_H
+
+#include "accel/breakpoint-set.h"
+#include "exec/vaddr.h"
+#include "hw/core/cpu.h"
+
+/**
+ * kvm_sw_breakpoint: a breakpoint of the debugger's
+ * @pc: its virtual address
+ * @placed: @place is known, and the set has it; until then it waits for @pc to
+ *     be mapped
+ * @place: guest physical address of its trap, as the set has it
+ * @use_count: how often it was inserted
+ * @number: in which order they came
+ * @suspended: for a step off it
+ * @reported: that it can't be put in
+ * @lent: it has a hardware breakpoint as well
+ * @seen: what the guest has written over it
+ * @looks: how often that has been there
+ */
+struct kvm_sw_breakpoint {
+    vaddr pc;
+    bool placed;
+    uint64_t place;
+    unsigned use_count;
+    unsigned number;
+    bool suspended;
+    bool reported;
+    bool lent;
+    uint8_t seen[BREAKPOINT_TRAP_MAX];
+    unsigned looks;
+};
+
+/* kvm-breakpoints.c.  All want the BQL */
+
+/**
+ * kvm_breakpoints_place() - place a breakpoint, if its address is mapped now
+ * @cpu: a vCPU that does not run, or the caller's own
+ */
+void kvm_breakpoints_place(CPUState *cpu, struct kvm_sw_breakpoint *bp);
+
+/**
+ * kvm_breakpoints_list() - all breakpoints, the oldest first
+ */
+GPtrArray *kvm_breakpoints_list(void);
+
+/* kvm-breakpoints-keep.c */
+
+/**
+ * kvm_breakpoints_boot() - when the machine runs, it boots
+ */
+void kvm_breakpoints_boot(void);
+
+/**
+ * kvm_breakpoints_run() - the machine starts or stops
+ */
+void kvm_breakpoints_run(bool running);
+
+/**
+ * kvm_breakpoints_added() - there is a new breakpoint
+ */
+void kvm_breakpoints_added(void);
+
+/**
+ * kvm_breakpoints_forget() - a breakpoint goes
+ */
+void kvm_breakpoints_forget(struct kvm_sw_breakpoint *bp);
+
+/**
+ * kvm_breakpoints_suspended() - @bp->suspended has changed
+ */
+void kvm_breakpoints_suspended(struct kvm_sw_breakpoint *bp);
+
+#endif /* KVM_BREAKPOINTS_H */
