@@ -3,11 +3,21 @@
 
 from __future__ import annotations
 
-from bench import Bench, check, pc_of
-from lablib import L2
-from linuxguest import Arm64Linux
-from rsp import Gdb
-from soak import linux_of
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "gdbstub")]
+
+from bench import Bench, check, on_arm64, on_x86, pc_of         # noqa: E402
+from ci_gdbstub import KvmBench                                 # noqa: E402
+from common import FIRST, answers, on, place                    # noqa: E402
+from lablib import ARM64, L2                                    # noqa: E402
+from linuxguest import Arm64Linux                               # noqa: E402
+from rsp import Gdb                                             # noqa: E402
+from soak import linux_of                                       # noqa: E402
 
 # In the order in which Linux comes to them
 FUNCTIONS = ("start_kernel", "rest_init", "kernel_init", "run_init_process")
@@ -56,3 +66,49 @@ def breakpoints_before_boot(bench: Bench) -> None:
         boots(gdb, guest, places, False)
         gdb.detach()
         guest.wait_console(r"tick 2\b", 150)
+
+
+# Copy r2 bytes, one by one and eight by eight, and go there.  What is copied: a
+# register gets the number of the round.
+X86_COPY = {"bytes": "f3a4 ffe0", "words": "48c1e903 f348a5 ffe0"}
+ARM64_COPY = {
+    # ldrb w3, [x1], 1; strb w3, [x0], 1; subs x2, x2, 1; b.ne; dsb; ic; dsb; isb; br x4
+    "bytes": "23144038 03140038 420400f1 a1ffff54 9f3b03d5 1f7108d5 9f3b03d5 df3f03d5 80001fd6",
+    # ldr x3, [x1], 8; str x3, [x0], 8; subs x2, x2, 8
+    "words": "238440f8 038400f8 422000f1 a1ffff54 9f3b03d5 1f7108d5 9f3b03d5 df3f03d5 80001fd6"}
+SIZE = 64
+
+
+def copied(arm64: bool, number: int) -> bytes:
+    if arm64:
+        code = (0x52800005 | number << 5).to_bytes(4, "little") + bytes.fromhex("00000014")
+    else:
+        code = b"\xb8" + number.to_bytes(4, "little") + bytes.fromhex("ebfe")
+    return code.ljust(SIZE, b"\0")
+
+
+@pytest.mark.host(*on_arm64.args, *on_x86.args)
+def written_over(bench: Bench) -> None:
+    """code that the guest writes over a breakpoint and goes to at once: met, and underneath"""
+    arm64 = bench.lab.config.machine in ARM64.hosts
+    copies = ARM64_COPY if arm64 else X86_COPY
+    # r0 to, r1 from, r2 how many, r4 where then; on x86 rdi, rsi, rcx, rax
+    to, source, count, then, result = ((0, 1, 2, 4, 5) if arm64 else (5, 4, 2, 0, 0))
+    with KvmBench(bench).stopped() as (target, gdb):
+        begin = (target.buffer if arm64 else target.data + 0x2000) + 63 & ~63
+        copier, here, there = begin, begin + 0x100, begin + 0x200
+        gdb.insert(there)
+        for number in range(100):
+            gdb.write_memory(copier, bytes.fromhex(copies["words" if number % 2 else "bytes"]))
+            gdb.write_memory(here, copied(arm64, number))
+            for register, value in ((to, there), (source, here), (count, SIZE), (then, there)):
+                gdb.write(f"r{register}", value)
+            place(gdb, copier)
+            answers(gdb, "vCont;c")
+            check(f"{number}: pc", pc_of(gdb), there)
+            check(f"{number}: memory", gdb.read_memory(there, SIZE), copied(arm64, number))
+            gdb.write(f"r{result}", 1000)
+            answers(gdb, f"vCont;s:{FIRST}")
+            check(f"{number}: what runs", on(gdb, FIRST, f"r{result}"), [number])
+        gdb.remove(there)
+        check("memory", gdb.read_memory(there, SIZE), copied(arm64, 99))
