@@ -12,7 +12,9 @@
  *   way, and what it has done before is seen before it goes on.
  * - Where hardware breakpoints match before the instruction, those that the
  *   debugger does not use are set at the same addresses meanwhile, and leave no
- *   gap.
+ *   gap.  The guest has none of its own then (arm64), so they are until the
+ *   first breakpoint is met, when something has been written over a trap, and
+ *   for those whose address is not mapped.
  *
  * All of this is done often while the machine boots and when something has been
  * written over a trap, and seldom otherwise.
@@ -52,12 +54,14 @@ bool kvm_breakpoints_kept;      /* look after each exit; read without the BQL */
 static QEMUTimer *timer;
 static bool machine_runs;
 static bool boots;              /* it will, when it runs */
+static bool met = true;         /* a breakpoint, since it boots */
 static int64_t often_until;     /* QEMU_CLOCK_VIRTUAL */
+static int64_t changes_until;   /* the same */
 static unsigned nr_lent;
 
-static bool is_often(void)
+static bool is_before(int64_t end)
 {
-    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) < often_until;
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) < end;
 }
 
 static void look_often(int64_t ns)
@@ -93,6 +97,7 @@ static void look_at(struct kvm_sw_breakpoint *bp, bool exited)
         return;
     }
     look_often(CHANGE_NS);
+    changes_until = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + CHANGE_NS;
     if (!is_written(bp, bytes, len, alike, exited)) {
         return;
     }
@@ -210,6 +215,7 @@ static bool is_stepped(void)
 static void lend(bool any)
 {
     g_autoptr(GPtrArray) list = NULL;
+    bool all = !met || is_before(changes_until);
     unsigned nr = 0;
     int changes = 0;
 
@@ -221,8 +227,8 @@ static void lend(bool any)
     for (guint i = 0; i < list->len; i++) {
         struct kvm_sw_breakpoint *bp = g_ptr_array_index(list, i);
 
-        changes += change_lent(bp, any && !bp->suspended &&
-                               nr < LENT_MAX);
+        changes += change_lent(bp, any && !bp->suspended && nr < LENT_MAX &&
+                               (!bp->placed || all));
         nr += bp->lent;
     }
     tell_kvm(changes);
@@ -267,7 +273,7 @@ void kvm_breakpoints_suspended(struct kvm_sw_breakpoint *bp)
 static void look_later(void)
 {
     int nr = kvm_sw_breakpoints_active(first_cpu);
-    bool often = is_often();
+    bool often = is_before(often_until);
 
     qatomic_set(&kvm_breakpoints_kept, machine_runs && nr && often);
     if (machine_runs && nr) {
@@ -289,6 +295,12 @@ static void tick(void *opaque)
 void kvm_breakpoints_boot(void)
 {
     boots = true;
+    met = false;
+}
+
+void kvm_breakpoints_met(void)
+{
+    met = true;
 }
 
 void kvm_breakpoints_run(bool running)

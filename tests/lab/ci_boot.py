@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -87,28 +89,58 @@ def copied(arm64: bool, number: int) -> bytes:
     return code.ljust(SIZE, b"\0")
 
 
+@dataclass
+class Copier:
+    """A guest that copies code over other code, and goes somewhere."""
+
+    gdb: Gdb
+    arm64: bool
+    begin: int
+
+    def __post_init__(self) -> None:
+        self.copies = ARM64_COPY if self.arm64 else X86_COPY
+        self.here, self.there, self.loop = (self.begin + 0x100 * n for n in (1, 2, 3))
+        self.gdb.write_memory(self.loop,
+                              bytes.fromhex("00000014" if self.arm64 else "ebfe"))
+
+    def ready(self, number: int, then: int) -> None:
+        # to, from, how many, where then; on x86 rdi, rsi, rcx, rax
+        values = zip((0, 1, 2, 4) if self.arm64 else (5, 4, 2, 0),
+                     (self.there, self.here, SIZE, then))
+        self.gdb.write_memory(self.begin,
+                              bytes.fromhex(self.copies["words" if number % 2 else "bytes"]))
+        self.gdb.write_memory(self.here, copied(self.arm64, number))
+        for register, value in values:
+            self.gdb.write(f"r{register}", value)
+        place(self.gdb, self.begin)
+
+    def check_memory(self, number: int) -> None:
+        check(f"{number}: memory", self.gdb.read_memory(self.there, SIZE),
+              copied(self.arm64, number))
+
+
 @pytest.mark.host(*on_arm64.args, *on_x86.args)
 def written_over(bench: Bench) -> None:
-    """code that the guest writes over a breakpoint and goes to at once: met, and underneath"""
+    """code that the guest writes over a breakpoint: noticed, and then met at once"""
     arm64 = bench.lab.config.machine in ARM64.hosts
-    copies = ARM64_COPY if arm64 else X86_COPY
-    # r0 to, r1 from, r2 how many, r4 where then; on x86 rdi, rsi, rcx, rax
-    to, source, count, then, result = ((0, 1, 2, 4, 5) if arm64 else (5, 4, 2, 0, 0))
+    result = "r5" if arm64 else "r0"
     with KvmBench(bench).stopped() as (target, gdb):
         begin = (target.buffer if arm64 else target.data + 0x2000) + 63 & ~63
-        copier, here, there = begin, begin + 0x100, begin + 0x200
-        gdb.insert(there)
+        guest = Copier(gdb, arm64, begin)
+        gdb.insert(guest.there)
+        guest.ready(1000, guest.loop)
+        gdb.resume("vCont;c")
+        time.sleep(1)
+        gdb.interrupt(10)
+        check("pc", pc_of(gdb), guest.loop)
+        guest.check_memory(1000)
         for number in range(100):
-            gdb.write_memory(copier, bytes.fromhex(copies["words" if number % 2 else "bytes"]))
-            gdb.write_memory(here, copied(arm64, number))
-            for register, value in ((to, there), (source, here), (count, SIZE), (then, there)):
-                gdb.write(f"r{register}", value)
-            place(gdb, copier)
+            guest.ready(number, guest.there)
             answers(gdb, "vCont;c")
-            check(f"{number}: pc", pc_of(gdb), there)
-            check(f"{number}: memory", gdb.read_memory(there, SIZE), copied(arm64, number))
-            gdb.write(f"r{result}", 1000)
+            check(f"{number}: pc", pc_of(gdb), guest.there)
+            guest.check_memory(number)
+            gdb.write(result, 1000)
             answers(gdb, f"vCont;s:{FIRST}")
-            check(f"{number}: what runs", on(gdb, FIRST, f"r{result}"), [number])
-        gdb.remove(there)
-        check("memory", gdb.read_memory(there, SIZE), copied(arm64, 99))
+            check(f"{number}: what runs", on(gdb, FIRST, result), [number])
+        gdb.remove(guest.there)
+        guest.check_memory(99)
