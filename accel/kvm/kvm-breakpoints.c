@@ -282,9 +282,16 @@ static gint by_number(gconstpointer a, gconstpointer b)
 
 GPtrArray *kvm_breakpoints_list(void)
 {
-    GPtrArray *list = by_pc ? g_hash_table_get_values_as_ptr_array(by_pc) :
-                              g_ptr_array_new();
+    GPtrArray *list = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer value;
 
+    if (by_pc) {
+        g_hash_table_iter_init(&iter, by_pc);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+            g_ptr_array_add(list, value);
+        }
+    }
     g_ptr_array_sort(list, by_number);
     return list;
 }
