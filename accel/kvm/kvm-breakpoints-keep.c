@@ -57,7 +57,6 @@ static bool boots;              /* it will, when it runs */
 static bool met = true;         /* a breakpoint, since it boots */
 static int64_t often_until;     /* QEMU_CLOCK_VIRTUAL */
 static int64_t changes_until;   /* the same */
-static unsigned nr_lent;
 
 static bool is_before(int64_t end)
 {
@@ -171,6 +170,8 @@ static void place_later(void)
 }
 
 #ifdef TARGET_KVM_HAVE_EXEC_BREAKPOINTS
+static unsigned nr_lent;
+
 static int change_lent(struct kvm_sw_breakpoint *bp, bool lend)
 {
     int ret;
