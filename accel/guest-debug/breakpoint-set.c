@@ -407,9 +407,7 @@ int breakpoint_set_renew(BreakpointSet *set, uint64_t addr,
         return exchange(set, bp, bytes);
     }
     /* Another trap, for an instruction of another length */
-    set_in_memory(set, bp, false);
-    touch(set, bp);
-    return breakpoint_set_apply(set);
+    return breakpoint_set_recheck(set, addr);
 }
 
 unsigned breakpoint_set_refs(const BreakpointSet *set, uint64_t addr,

@@ -27,7 +27,6 @@
 #include "qemu/main-loop.h"
 #include "qemu/timer.h"
 #include "system/kvm.h"
-#include "system/runstate.h"
 #include "kvm-breakpoints.h"
 #include "kvm-cpus.h"
 #include "trace.h"
@@ -53,20 +52,14 @@ bool kvm_breakpoints_kept;      /* look after each exit; read without the BQL */
 
 static QEMUTimer *timer;
 static bool machine_runs;
-static bool boots;              /* it will, when it runs */
-static bool met = true;         /* a breakpoint, since it boots */
-static int64_t often_until;     /* QEMU_CLOCK_VIRTUAL */
+static bool boots;              /* reset, and has not run since */
+static bool met = true;         /* a breakpoint was, since the reset */
+static int64_t boot_until;      /* QEMU_CLOCK_VIRTUAL */
 static int64_t changes_until;   /* the same */
 
-static bool is_before(int64_t end)
+static int64_t now(void)
 {
-    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) < end;
-}
-
-static void look_often(int64_t ns)
-{
-    often_until = MAX(often_until,
-                      qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ns);
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
 }
 
 /* Is it certain enough that the guest has written all that it is about to? */
@@ -95,8 +88,7 @@ static void look_at(struct kvm_sw_breakpoint *bp, bool exited)
         bp->looks = 0;
         return;
     }
-    look_often(CHANGE_NS);
-    changes_until = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + CHANGE_NS;
+    changes_until = now() + CHANGE_NS;
     if (!is_written(bp, bytes, len, alike, exited)) {
         return;
     }
@@ -113,11 +105,9 @@ static void look_at(struct kvm_sw_breakpoint *bp, bool exited)
 
 static void look(bool exited)
 {
-    g_autoptr(GPtrArray) list = kvm_breakpoints_list();
+    struct kvm_sw_breakpoint *bp;
 
-    for (guint i = 0; i < list->len; i++) {
-        struct kvm_sw_breakpoint *bp = g_ptr_array_index(list, i);
-
+    QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
         if (bp->placed && !bp->suspended) {
             look_at(bp, exited);
         }
@@ -141,12 +131,10 @@ static bool may_be_mapped(const struct kvm_sw_breakpoint *bp)
 
 static void do_place(CPUState *cpu, run_on_cpu_data data)
 {
-    g_autoptr(GPtrArray) list = kvm_breakpoints_list();
+    struct kvm_sw_breakpoint *bp;
 
-    for (guint i = 0; machine_runs && i < list->len; i++) {
-        struct kvm_sw_breakpoint *bp = g_ptr_array_index(list, i);
-
-        if (may_be_mapped(bp)) {
+    QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
+        if (machine_runs && may_be_mapped(bp)) {
             kvm_breakpoints_place(cpu, bp);
         }
     }
@@ -154,11 +142,11 @@ static void do_place(CPUState *cpu, run_on_cpu_data data)
 
 static void place_later(void)
 {
-    g_autoptr(GPtrArray) list = kvm_breakpoints_list();
+    struct kvm_sw_breakpoint *bp;
     CPUState *cpu;
 
-    for (guint i = 0; i < list->len; i++) {
-        if (may_be_mapped(g_ptr_array_index(list, i))) {
+    QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
+        if (may_be_mapped(bp)) {
             CPU_FOREACH(cpu) {
                 if (cpu->created) {
                     async_run_on_cpu(cpu, do_place, RUN_ON_CPU_NULL);
@@ -215,8 +203,8 @@ static bool is_stepped(void)
 
 static void lend(bool any)
 {
-    g_autoptr(GPtrArray) list = NULL;
-    bool all = !met || is_before(changes_until);
+    struct kvm_sw_breakpoint *bp;
+    bool all = !met || now() < changes_until;
     unsigned nr = 0;
     int changes = 0;
 
@@ -224,10 +212,7 @@ static void lend(bool any)
     if (!(any || nr_lent) || is_stepped()) {
         return;
     }
-    list = kvm_breakpoints_list();
-    for (guint i = 0; i < list->len; i++) {
-        struct kvm_sw_breakpoint *bp = g_ptr_array_index(list, i);
-
+    QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
         changes += change_lent(bp, any && !bp->suspended && nr < LENT_MAX &&
                                (!bp->placed || all));
         nr += bp->lent;
@@ -270,11 +255,11 @@ void kvm_breakpoints_suspended(struct kvm_sw_breakpoint *bp)
 }
 #endif
 
-/* Those that there are cost a few percent of the host's time at the most */
+/* The more breakpoints there are, the longer the interval */
 static void look_later(void)
 {
     int nr = kvm_sw_breakpoints_active(first_cpu);
-    bool often = is_before(often_until);
+    bool often = now() < boot_until || now() < changes_until;
 
     qatomic_set(&kvm_breakpoints_kept, machine_runs && nr && often);
     if (machine_runs && nr) {
@@ -312,7 +297,7 @@ void kvm_breakpoints_run(bool running)
     }
     if (running && boots) {
         boots = false;
-        look_often(BOOT_NS);
+        boot_until = now() + BOOT_NS;
     }
     look_later();
 }

@@ -29,6 +29,9 @@
 
 #ifdef TARGET_KVM_HAVE_GUEST_DEBUG
 
+union KVMBreakpointList kvm_breakpoints =
+    QTAILQ_HEAD_INITIALIZER(kvm_breakpoints);
+
 static GHashTable *by_pc;       /* pc -> struct kvm_sw_breakpoint */
 static BreakpointSet *traps;
 static bool machine_runs;
@@ -56,18 +59,29 @@ static hwaddr place_addr(uint64_t place)
 
 static const MemTxAttrs debug_attrs = { .debug = 1 };
 
-/* RAM and ROM.  Elsewhere nobody executes, and an access does something */
+/*
+ * RAM and ROM.  Elsewhere nobody executes, and an access does something.  Under
+ * RCU.  Returns: NULL if @place is elsewhere
+ */
+static MemoryRegion *find_memory(uint64_t place, size_t len, bool is_write,
+                                 hwaddr *xlat)
+{
+    hwaddr found = len;
+    MemoryRegion *mr = address_space_translate(place_space(place),
+                                               place_addr(place), xlat, &found,
+                                               is_write, debug_attrs);
+
+    return found < len || !memory_region_supports_direct_access(mr) ? NULL : mr;
+}
+
 static int trap_access(uint64_t place, void *buf, size_t len, bool is_write)
 {
-    AddressSpace *as = place_space(place);
-    hwaddr addr = place_addr(place), xlat, found = len;
-    MemoryRegion *mr;
+    hwaddr xlat;
 
     RCU_READ_LOCK_GUARD();
-    mr = address_space_translate(as, addr, &xlat, &found, is_write,
-                                 debug_attrs);
-    if (found < len || !memory_region_supports_direct_access(mr) ||
-        address_space_rw(as, addr, debug_attrs, buf, len, is_write)) {
+    if (!find_memory(place, len, is_write, &xlat) ||
+        address_space_rw(place_space(place), place_addr(place), debug_attrs,
+                         buf, len, is_write)) {
         return -EFAULT;
     }
     return 0;
@@ -118,20 +132,20 @@ static bool exchange(void *host, const void *old, const void *buf, size_t len)
 static int trap_exchange(void *opaque, uint64_t place, const void *old,
                          const void *buf, size_t len)
 {
-    AddressSpace *as = place_space(place);
-    hwaddr addr = place_addr(place), xlat, found = len;
     MemoryRegion *mr;
+    hwaddr xlat;
 
     RCU_READ_LOCK_GUARD();
-    mr = address_space_translate(as, addr, &xlat, &found, true, debug_attrs);
-    if (found < len || !memory_region_supports_direct_access(mr)) {
+    mr = find_memory(place, len, true, &xlat);
+    if (!mr) {
         return -EFAULT;
     }
     if (!exchange(memory_region_get_ram_ptr(mr) + xlat, old, buf, len)) {
         return -EAGAIN;
     }
     memory_region_set_dirty(mr, xlat, len);
-    address_space_flush_icache_range(as, addr, len);
+    address_space_flush_icache_range(place_space(place), place_addr(place),
+                                     len);
     return 0;
 }
 
@@ -256,14 +270,10 @@ void kvm_breakpoints_place(CPUState *cpu, struct kvm_sw_breakpoint *bp)
 
 static void place_all(void)
 {
-    GHashTableIter iter;
-    gpointer value;
+    struct kvm_sw_breakpoint *bp;
     CPUState *cpu;
 
-    g_hash_table_iter_init(&iter, by_pc);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        struct kvm_sw_breakpoint *bp = value;
-
+    QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
         CPU_FOREACH(cpu) {
             if (!bp->placed && cpu->created) {
                 kvm_breakpoints_place(cpu, bp);
@@ -272,40 +282,13 @@ static void place_all(void)
     }
 }
 
-static gint by_number(gconstpointer a, gconstpointer b)
-{
-    const struct kvm_sw_breakpoint *x = *(struct kvm_sw_breakpoint **)a;
-    const struct kvm_sw_breakpoint *y = *(struct kvm_sw_breakpoint **)b;
-
-    return x->number < y->number ? -1 : x->number > y->number;
-}
-
-GPtrArray *kvm_breakpoints_list(void)
-{
-    GPtrArray *list = g_ptr_array_new();
-    GHashTableIter iter;
-    gpointer value;
-
-    if (by_pc) {
-        g_hash_table_iter_init(&iter, by_pc);
-        while (g_hash_table_iter_next(&iter, NULL, &value)) {
-            g_ptr_array_add(list, value);
-        }
-    }
-    g_ptr_array_sort(list, by_number);
-    return list;
-}
-
 /* The occasions */
 
 static void report_pending(void)
 {
-    GHashTableIter iter;
-    gpointer value;
+    struct kvm_sw_breakpoint *bp;
 
-    g_hash_table_iter_init(&iter, by_pc);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        struct kvm_sw_breakpoint *bp = value;
+    QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
         bool pending = bp->placed &&
                        breakpoint_set_state(traps, bp->place) ==
                        BREAKPOINT_SET_PENDING;
@@ -430,7 +413,6 @@ static void suspend_trap(struct kvm_sw_breakpoint *bp, bool suspend)
 
 int kvm_insert_sw_breakpoint(CPUState *cpu, vaddr pc)
 {
-    static unsigned number;
     struct kvm_sw_breakpoint *bp = kvm_find_sw_breakpoint(cpu, pc);
     int ret;
 
@@ -441,7 +423,6 @@ int kvm_insert_sw_breakpoint(CPUState *cpu, vaddr pc)
     kvm_breakpoint_set();
     bp = g_new0(struct kvm_sw_breakpoint, 1);
     bp->pc = pc;
-    bp->number = number++;
     bp->use_count = 1;
     ret = place_now(cpu, bp);
     if (ret && ret != -ENOENT) {
@@ -449,6 +430,7 @@ int kvm_insert_sw_breakpoint(CPUState *cpu, vaddr pc)
         return ret;
     }
     g_hash_table_insert(by_pc, &bp->pc, bp);
+    QTAILQ_INSERT_TAIL(&kvm_breakpoints, bp, entry);
     kvm_breakpoints_added();
     return 0;
 }
@@ -460,6 +442,7 @@ static void forget(struct kvm_sw_breakpoint *bp)
         breakpoint_set_del(traps, bp->place, BREAKPOINT_OWNER_USER);
     }
     kvm_breakpoints_forget(bp);
+    QTAILQ_REMOVE(&kvm_breakpoints, bp, entry);
 }
 
 int kvm_remove_sw_breakpoint(CPUState *cpu, vaddr pc)

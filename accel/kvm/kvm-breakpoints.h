@@ -10,6 +10,7 @@
 #include "accel/breakpoint-set.h"
 #include "exec/vaddr.h"
 #include "hw/core/cpu.h"
+#include "qemu/queue.h"
 
 /**
  * kvm_sw_breakpoint: a breakpoint of the debugger's
@@ -18,7 +19,6 @@
  *     be mapped
  * @place: guest physical address of its trap, as the set has it
  * @use_count: how often it was inserted
- * @number: in which order they came
  * @suspended: for a step off it
  * @reported: that it can't be put in
  * @lent: it has a hardware breakpoint as well
@@ -30,12 +30,12 @@ struct kvm_sw_breakpoint {
     bool placed;
     uint64_t place;
     unsigned use_count;
-    unsigned number;
     bool suspended;
     bool reported;
     bool lent;
     uint8_t seen[BREAKPOINT_TRAP_MAX];
     unsigned looks;
+    QTAILQ_ENTRY(kvm_sw_breakpoint) entry;
 };
 
 /* kvm-breakpoints.c.  All want the BQL */
@@ -46,10 +46,8 @@ struct kvm_sw_breakpoint {
  */
 void kvm_breakpoints_place(CPUState *cpu, struct kvm_sw_breakpoint *bp);
 
-/**
- * kvm_breakpoints_list() - all breakpoints, the oldest first
- */
-GPtrArray *kvm_breakpoints_list(void);
+/* All of them, the oldest first */
+extern QTAILQ_HEAD(KVMBreakpointList, kvm_sw_breakpoint) kvm_breakpoints;
 
 /* kvm-breakpoints-keep.c */
 

@@ -16,7 +16,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "gdbstub")]
 from bench import Bench, check, on_arm64, on_x86, pc_of         # noqa: E402
 from ci_gdbstub import KvmBench                                 # noqa: E402
 from common import FIRST, answers, on, place                    # noqa: E402
-from lablib import ARM64, L2                                    # noqa: E402
+from lablib import ARM64                                        # noqa: E402
 from linuxguest import Arm64Linux                               # noqa: E402
 from rsp import Gdb                                             # noqa: E402
 from soak import linux_of                                       # noqa: E402
@@ -41,7 +41,7 @@ def symbols(bench: Bench) -> dict[str, int]:
     return found
 
 
-def boots(gdb: Gdb, guest: L2, places: dict[str, int], leaves_in: bool) -> None:
+def boots(gdb: Gdb, places: dict[str, int], leaves_in: bool) -> None:
     """Each is met, in order; a client as gdb takes all out at each stop."""
     for place in places.values():
         gdb.insert(place)
@@ -63,9 +63,9 @@ def breakpoints_before_boot(bench: Bench) -> None:
     places = {name: found[name] for name in FUNCTIONS}
     with bench.guest(None, append="nokaslr") as guest:
         gdb = Gdb.connect(guest.gdb_port, timeout=20)
-        boots(gdb, guest, places, True)
+        boots(gdb, places, True)
         gdb.monitor("system_reset")
-        boots(gdb, guest, places, False)
+        boots(gdb, places, False)
         gdb.detach()
         guest.wait_console(r"tick 2\b", 150)
 
