@@ -1,23 +1,23 @@
 /*
  * Software breakpoints under KVM that the guest writes over
  *
- * A breakpoint is set before the guest has loaded, unpacked or moved what it is
- * in, or even mapped its address; or a module is loaded where another one was.
- * What the guest then writes over the trap is what is underneath, and the trap
- * goes over it again:
+ * A user sets a breakpoint before the guest has loaded, unpacked or moved the
+ * code, or even mapped the address; or the guest loads a module where another
+ * one was.  The bytes that the guest writes over the trap are then underneath,
+ * and the trap goes over them again:
  *
- * - Memory is looked at from here, without an exit.  A guest may copy byte by
- *   byte, so what is there has to have been there before.
- * - After an exit that the vCPU has made by itself no copy of its own is under
- *   way, and what it has done before is seen before it goes on.
- * - Where hardware breakpoints match before the instruction, those that the
- *   debugger does not use are set at the same addresses meanwhile, and leave no
- *   gap.  The guest has none of its own then (arm64), so they are until the
- *   first breakpoint is met, when something has been written over a trap, and
- *   for those whose address is not mapped.
+ * - A timer looks at memory, without an exit.  A guest may copy byte by byte,
+ *   so the same bytes have to be there at several looks.
+ * - Behind an exit that the vCPU has made by itself, no copy of that vCPU is
+ *   under way: one look is enough, before the vCPU goes on.
+ * - Where hardware breakpoints match before the instruction, the free ones are
+ *   set at the same addresses and leave no gap.  On arm64 the guest has no
+ *   hardware breakpoint of its own then.  So they are set only until the first
+ *   breakpoint is met, after the guest has written over a trap, and for
+ *   addresses that are not mapped.
  *
- * All of this is done often while the machine boots and when something has been
- * written over a trap, and seldom otherwise.
+ * The looks are frequent while the guest boots and after the guest has written
+ * over a trap, and rare at other times.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -121,8 +121,8 @@ void kvm_breakpoints_exit(CPUState *cpu)
 }
 
 /*
- * A kernel's addresses are the same in all address spaces.  Others are looked
- * for when the machine starts only: who knows in which one they are meant.
+ * A kernel's addresses are the same in all address spaces.  Other addresses are
+ * tried only when the machine starts: the user may mean another address space.
  */
 static bool may_be_mapped(const struct kvm_sw_breakpoint *bp)
 {
