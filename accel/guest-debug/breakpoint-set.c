@@ -156,11 +156,11 @@ void breakpoint_set_suspend(BreakpointSet *set, BreakpointOwner owner,
     }
 }
 
-static int write_checked(BreakpointSet *set, const Breakpoint *bp,
-                         const void *bytes)
+static int exchange_checked(BreakpointSet *set, const Breakpoint *bp,
+                            const void *old, const void *bytes)
 {
     uint8_t check[BREAKPOINT_TRAP_MAX];
-    int ret = set->memory->write(set->opaque, bp->addr, bytes, bp->len);
+    int ret = set->memory->exchange(set->opaque, bp->addr, old, bytes, bp->len);
 
     if (!ret) {
         ret = set->memory->read(set->opaque, bp->addr, check, bp->len);
@@ -207,7 +207,7 @@ static bool overlaps(const BreakpointSet *set, const Breakpoint *bp)
     return false;
 }
 
-static int put_in(BreakpointSet *set, Breakpoint *bp)
+static int try_put_in(BreakpointSet *set, Breakpoint *bp)
 {
     int ret = set->memory->trap(set->opaque, bp->addr, bp->trap);
 
@@ -224,7 +224,10 @@ static int put_in(BreakpointSet *set, Breakpoint *bp)
     if (ret) {
         return ret;
     }
-    ret = write_checked(set, bp, bp->trap);
+    ret = exchange_checked(set, bp, bp->saved, bp->trap);
+    if (ret == -EAGAIN) {
+        return ret;
+    }
     /*
      * Whatever a failed write has left there, taking it out later is safe:
      * only bytes that look like the trap's are put back.
@@ -232,6 +235,19 @@ static int put_in(BreakpointSet *set, Breakpoint *bp)
     set_in_memory(set, bp, true);
     set->longest = MAX(set->longest, bp->len);
     bp->unsure = ret != 0;
+    return ret;
+}
+
+/* The guest may write there at the same time: not often */
+#define TRIES 10
+
+static int put_in(BreakpointSet *set, Breakpoint *bp)
+{
+    int ret = -EAGAIN;
+
+    for (int i = 0; ret == -EAGAIN && i < TRIES; i++) {
+        ret = try_put_in(set, bp);
+    }
     return ret;
 }
 
@@ -256,15 +272,16 @@ static bool is_there(const Breakpoint *bp, const uint8_t *bytes)
     return bp->unsure;
 }
 
-static int take_out(BreakpointSet *set, Breakpoint *bp)
+static int try_take_out(BreakpointSet *set, Breakpoint *bp)
 {
-    uint8_t bytes[BREAKPOINT_TRAP_MAX];
+    uint8_t old[BREAKPOINT_TRAP_MAX], bytes[BREAKPOINT_TRAP_MAX];
     bool ours = false;
-    int ret = set->memory->read(set->opaque, bp->addr, bytes, bp->len);
+    int ret = set->memory->read(set->opaque, bp->addr, old, bp->len);
 
     if (ret) {
         return ret;
     }
+    memcpy(bytes, old, bp->len);
     if (is_there(bp, bytes)) {
         for (size_t i = 0; i < bp->len; i++) {
             if (bytes[i] == bp->trap[i]) {
@@ -274,10 +291,23 @@ static int take_out(BreakpointSet *set, Breakpoint *bp)
         }
     }
     if (ours) {
-        ret = write_checked(set, bp, bytes);
+        ret = exchange_checked(set, bp, old, bytes);
+    }
+    if (ret == -EAGAIN) {
+        return ret;
     }
     set_in_memory(set, bp, ret != 0);
     bp->unsure = ret != 0;
+    return ret;
+}
+
+static int take_out(BreakpointSet *set, Breakpoint *bp)
+{
+    int ret = -EAGAIN;
+
+    for (int i = 0; ret == -EAGAIN && i < TRIES; i++) {
+        ret = try_take_out(set, bp);
+    }
     return ret;
 }
 
@@ -408,6 +438,24 @@ int breakpoint_set_renew(BreakpointSet *set, uint64_t addr,
     }
     /* Another trap, for an instruction of another length */
     return breakpoint_set_recheck(set, addr);
+}
+
+void breakpoint_set_leave(BreakpointSet *set, uint64_t addr,
+                          BreakpointOwner owner)
+{
+    Breakpoint *bp = find(set, addr);
+    uint8_t bytes[BREAKPOINT_TRAP_MAX];
+
+    if (breakpoint_set_del(set, addr, owner) || wanted(set, bp)) {
+        return;
+    }
+    if (bp->in_memory && !bp->unsure &&
+        !set->memory->read(set->opaque, addr, bytes, bp->len) &&
+        memcmp(bytes, bp->trap, bp->len)) {
+        /* Whichever bytes look like the trap's, they are the guest's */
+        set_in_memory(set, bp, false);
+    }
+    breakpoint_set_apply(set);
 }
 
 unsigned breakpoint_set_refs(const BreakpointSet *set, uint64_t addr,

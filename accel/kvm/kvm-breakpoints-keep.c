@@ -16,6 +16,11 @@
  *   breakpoint is met, after the guest has written over a trap, and for
  *   addresses that are not mapped.
  *
+ * The guest may also have put the memory to another use.  Before the trap goes
+ * in again, a vCPU looks up what is mapped at the breakpoint's address.  It
+ * does so now and then for all breakpoints in the kernel, since a module may be
+ * loaded into other memory.
+ *
  * The looks are frequent while the guest boots and after the guest has written
  * over a trap, and rare at other times.
  *
@@ -48,6 +53,9 @@
 #define LOOKS_SOME_ALIKE   4
 #define LOOKS_IN_PART      50
 
+/* How often there are other bytes before the breakpoint leaves its place */
+#define LOOKS_LEAVE        70
+
 bool kvm_breakpoints_kept;      /* look after each exit; read without the BQL */
 
 static QEMUTimer *timer;
@@ -62,38 +70,73 @@ static int64_t now(void)
     return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
 }
 
-/* Is it certain enough that the guest has written all that it is about to? */
-static bool is_written(struct kvm_sw_breakpoint *bp, const uint8_t *bytes,
-                       size_t len, unsigned alike, bool exited)
-{
-    unsigned looks = alike == len ? LOOKS_IN_PART :
-                     exited ? 1 : alike ? LOOKS_SOME_ALIKE : LOOKS_NONE_ALIKE;
+/* Who looks at memory */
+typedef enum Look {
+    LOOK_TIMER,         /* the main loop */
+    LOOK_ASKED,         /* a vCPU, because the timer has seen something */
+    LOOK_EXIT,          /* a vCPU behind an exit of its own */
+} Look;
 
+static bool is_stepped(void)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (cpu_single_stepping(cpu)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void ask(CPUState *cpu, run_on_cpu_func work)
+{
+    if (cpu->created) {
+        async_run_on_cpu(cpu, work, RUN_ON_CPU_NULL);
+    }
+}
+
+static void ask_all(run_on_cpu_func work)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        ask(cpu, work);
+    }
+}
+
+/* What the guest has written over breakpoints */
+
+/* How often the same @bytes have to be there before they are taken for whole */
+static unsigned looks_needed(size_t len, unsigned alike, Look look)
+{
+    return alike == len ? LOOKS_IN_PART :
+           look == LOOK_EXIT ? 1 :
+           alike ? LOOKS_SOME_ALIKE : LOOKS_NONE_ALIKE;
+}
+
+static void count_look(struct kvm_sw_breakpoint *bp, const uint8_t *bytes,
+                       size_t len, Look look)
+{
     if (!bp->looks || memcmp(bp->seen, bytes, len)) {
         memcpy(bp->seen, bytes, len);
         bp->looks = 0;
+        changes_until = now() + CHANGE_NS;
     }
-    return ++bp->looks >= looks;
+    bp->looks += look != LOOK_ASKED;
+    bp->changed += look == LOOK_TIMER;
 }
 
-static void look_at(struct kvm_sw_breakpoint *bp, bool exited)
+static void forget_looks(struct kvm_sw_breakpoint *bp)
 {
-    BreakpointSet *set = kvm_breakpoint_set();
-    uint8_t bytes[BREAKPOINT_TRAP_MAX];
-    unsigned alike;
-    size_t len = breakpoint_set_overwritten(set, bp->place, bytes, &alike);
-    int ret;
+    bp->looks = bp->changed = 0;
+}
 
-    if (!len) {
-        bp->looks = 0;
-        return;
-    }
-    changes_until = now() + CHANGE_NS;
-    if (!is_written(bp, bytes, len, alike, exited)) {
-        return;
-    }
-    bp->looks = 0;
-    ret = breakpoint_set_renew(set, bp->place, bytes);
+static void renew(struct kvm_sw_breakpoint *bp)
+{
+    int ret = breakpoint_set_renew(kvm_breakpoint_set(), bp->place, bp->seen);
+
+    forget_looks(bp);
     trace_kvm_breakpoint_renew(bp->pc, bp->place, ret);
     if (ret && ret != -EAGAIN && !bp->reported) {
         bp->reported = true;
@@ -103,57 +146,135 @@ static void look_at(struct kvm_sw_breakpoint *bp, bool exited)
     }
 }
 
-static void look(bool exited)
+/*
+ * A kernel's addresses are the same in all address spaces.  Other addresses are
+ * tried only when the machine starts: the user may mean another address space.
+ */
+static bool is_everywhere(const struct kvm_sw_breakpoint *bp)
+{
+    return (int64_t)bp->pc < 0;
+}
+
+static void leave_place(struct kvm_sw_breakpoint *bp)
+{
+    trace_kvm_breakpoint_leave(bp->pc, bp->place);
+    forget_looks(bp);
+    kvm_breakpoints_leave_place(bp);
+    if (!is_everywhere(bp) && !bp->reported) {
+        bp->reported = true;
+        warn_report("the guest uses the memory of the breakpoint at 0x%"
+                    VADDR_PRIx " for something else; when the guest is resumed "
+                    "the next time, the breakpoint is tried again", bp->pc);
+    }
+}
+
+/* Returns: whether a vCPU has to say what is mapped at @bp's address */
+static bool look_at(CPUState *cpu, struct kvm_sw_breakpoint *bp, Look look)
+{
+    uint8_t bytes[BREAKPOINT_TRAP_MAX];
+    unsigned alike;
+    size_t len = breakpoint_set_overwritten(kvm_breakpoint_set(), bp->place,
+                                            bytes, &alike);
+
+    if (!len) {
+        forget_looks(bp);
+        return false;
+    }
+    count_look(bp, bytes, len, look);
+    if (bp->changed >= LOOKS_LEAVE) {
+        leave_place(bp);
+        return false;
+    }
+    if (bp->looks < looks_needed(len, alike, look)) {
+        return false;
+    }
+    /* Nothing is written to memory that has another use now */
+    if (look != LOOK_TIMER && kvm_breakpoints_is_at_place(cpu, bp)) {
+        renew(bp);
+    }
+    return look == LOOK_TIMER;
+}
+
+static bool look_at_all(CPUState *cpu, Look look)
 {
     struct kvm_sw_breakpoint *bp;
+    bool asks = false;
 
     QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
         if (bp->placed && !bp->suspended) {
-            look_at(bp, exited);
+            asks |= look_at(cpu, bp, look);
         }
     }
+    return asks;
 }
 
 void kvm_breakpoints_exit(CPUState *cpu)
 {
     BQL_LOCK_GUARD();
-    look(true);
+    look_at_all(cpu, LOOK_EXIT);
 }
 
-/*
- * A kernel's addresses are the same in all address spaces.  Other addresses are
- * tried only when the machine starts: the user may mean another address space.
- */
-static bool may_be_mapped(const struct kvm_sw_breakpoint *bp)
+static void do_look(CPUState *cpu, run_on_cpu_data data)
 {
-    return !bp->placed && (int64_t)bp->pc < 0;
+    if (machine_runs) {
+        look_at_all(cpu, LOOK_ASKED);
+    }
 }
+
+/* Where breakpoints belong */
 
 static void do_place(CPUState *cpu, run_on_cpu_data data)
 {
     struct kvm_sw_breakpoint *bp;
 
     QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
-        if (machine_runs && may_be_mapped(bp)) {
+        if (machine_runs && !bp->placed && is_everywhere(bp)) {
             kvm_breakpoints_place(cpu, bp);
         }
     }
 }
 
+static void do_follow(CPUState *cpu, run_on_cpu_data data)
+{
+    struct kvm_sw_breakpoint *bp;
+
+    QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
+        if (machine_runs && bp->placed && !bp->suspended && is_everywhere(bp)) {
+            kvm_breakpoints_follow(cpu, bp);
+        }
+    }
+}
+
+/* One vCPU by turns: in user mode some kernels are not mapped */
+static void follow_later(void)
+{
+    static int64_t next;
+    static unsigned turn;
+    int64_t ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    CPUState *cpu = qemu_get_cpu(turn);
+
+    if (ms < next) {
+        return;
+    }
+    next = ms + SELDOM_MS;
+    turn = cpu ? turn + 1 : 0;
+    ask(cpu ?: first_cpu, do_follow);
+}
+
 static void place_later(void)
 {
     struct kvm_sw_breakpoint *bp;
-    CPUState *cpu;
+    bool placed = false, waits = false;
 
     QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
-        if (may_be_mapped(bp)) {
-            CPU_FOREACH(cpu) {
-                if (cpu->created) {
-                    async_run_on_cpu(cpu, do_place, RUN_ON_CPU_NULL);
-                }
-            }
-            return;
-        }
+        placed |= is_everywhere(bp) && bp->placed;
+        waits |= is_everywhere(bp) && !bp->placed;
+    }
+    if (waits) {
+        ask_all(do_place);
+    }
+    if (placed) {
+        follow_later();
     }
 }
 
@@ -187,18 +308,6 @@ static void tell_kvm(int changes)
             kvm_update_guest_debug(cpu, 0);
         }
     }
-}
-
-static bool is_stepped(void)
-{
-    CPUState *cpu;
-
-    CPU_FOREACH(cpu) {
-        if (cpu_single_stepping(cpu)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void lend(bool any)
@@ -271,8 +380,11 @@ static void look_later(void)
 
 static void tick(void *opaque)
 {
-    if (machine_runs) {
-        look(false);
+    /* A vCPU that is asked something leaves its step */
+    if (machine_runs && !is_stepped()) {
+        if (look_at_all(NULL, LOOK_TIMER)) {
+            ask_all(do_look);
+        }
         place_later();
     }
     look_later();

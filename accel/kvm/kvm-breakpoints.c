@@ -74,33 +74,17 @@ static MemoryRegion *find_memory(uint64_t place, size_t len, bool is_write,
     return found < len || !memory_region_supports_direct_access(mr) ? NULL : mr;
 }
 
-static int trap_access(uint64_t place, void *buf, size_t len, bool is_write)
+static int trap_read(void *opaque, uint64_t place, void *buf, size_t len)
 {
     hwaddr xlat;
 
     RCU_READ_LOCK_GUARD();
-    if (!find_memory(place, len, is_write, &xlat) ||
-        address_space_rw(place_space(place), place_addr(place), debug_attrs,
-                         buf, len, is_write)) {
+    if (!find_memory(place, len, false, &xlat) ||
+        address_space_read(place_space(place), place_addr(place), debug_attrs,
+                           buf, len)) {
         return -EFAULT;
     }
     return 0;
-}
-
-static int trap_read(void *opaque, uint64_t place, void *buf, size_t len)
-{
-    return trap_access(place, buf, len, false);
-}
-
-static int trap_write(void *opaque, uint64_t place, const void *buf, size_t len)
-{
-    int ret = trap_access(place, (void *)buf, len, true);
-
-    if (!ret) {
-        address_space_flush_icache_range(place_space(place), place_addr(place),
-                                         len);
-    }
-    return ret;
 }
 
 /* The bytes of @buf if memory has those of @old, in one piece */
@@ -153,7 +137,7 @@ static int trap_bytes(void *opaque, uint64_t place, uint8_t *trap)
 {
     uint64_t in_page = place & (qemu_target_page_size() - 1);
     uint8_t first;
-    int ret = trap_access(place, &first, 1, false);
+    int ret = trap_read(NULL, place, &first, 1);
 
     if (!ret) {
         ret = kvm_arch_sw_breakpoint(in_page, first, trap);
@@ -164,7 +148,6 @@ static int trap_bytes(void *opaque, uint64_t place, uint8_t *trap)
 
 static const BreakpointMemory trap_memory = {
     .read = trap_read,
-    .write = trap_write,
     .trap = trap_bytes,
     .exchange = trap_exchange,
 };
@@ -265,6 +248,33 @@ void kvm_breakpoints_place(CPUState *cpu, struct kvm_sw_breakpoint *bp)
 {
     if (!place_now(cpu, bp) && bp->suspended) {
         breakpoint_set_hold(traps, bp->place, true);
+    }
+}
+
+bool kvm_breakpoints_is_at_place(CPUState *cpu,
+                                 const struct kvm_sw_breakpoint *bp)
+{
+    uint64_t place;
+
+    return !place_breakpoint(cpu, bp->pc, &place) && place == bp->place;
+}
+
+void kvm_breakpoints_leave_place(struct kvm_sw_breakpoint *bp)
+{
+    bp->placed = false;
+    breakpoint_set_leave(traps, bp->place, BREAKPOINT_OWNER_USER);
+}
+
+void kvm_breakpoints_follow(CPUState *cpu, struct kvm_sw_breakpoint *bp)
+{
+    uint64_t place;
+    uint8_t byte;
+
+    /* In real mode, say, the address may be nowhere for the moment */
+    if (!place_breakpoint(cpu, bp->pc, &place) && place != bp->place &&
+        !trap_read(NULL, place, &byte, 1)) {
+        kvm_breakpoints_leave_place(bp);
+        kvm_breakpoints_place(cpu, bp);
     }
 }
 

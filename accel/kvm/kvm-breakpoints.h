@@ -24,6 +24,7 @@
  * @lent: it has a hardware breakpoint as well
  * @seen: what the guest has written over it
  * @looks: how often that has been there
+ * @changed: how often there was something else than the trap
  */
 struct kvm_sw_breakpoint {
     vaddr pc;
@@ -34,7 +35,7 @@ struct kvm_sw_breakpoint {
     bool reported;
     bool lent;
     uint8_t seen[BREAKPOINT_TRAP_MAX];
-    unsigned looks;
+    unsigned looks, changed;
     QTAILQ_ENTRY(kvm_sw_breakpoint) entry;
 };
 
@@ -45,6 +46,28 @@ struct kvm_sw_breakpoint {
  * @cpu: a vCPU that does not run, or the caller's own
  */
 void kvm_breakpoints_place(CPUState *cpu, struct kvm_sw_breakpoint *bp);
+
+/**
+ * kvm_breakpoints_is_at_place() - is its address mapped to its place?
+ * @cpu: a vCPU that does not run, or the caller's own
+ */
+bool kvm_breakpoints_is_at_place(CPUState *cpu,
+                                 const struct kvm_sw_breakpoint *bp);
+
+/**
+ * kvm_breakpoints_leave_place() - the guest uses the place for something else
+ *
+ * The breakpoint waits, until its address is mapped again.
+ */
+void kvm_breakpoints_leave_place(struct kvm_sw_breakpoint *bp);
+
+/**
+ * kvm_breakpoints_follow() - a breakpoint goes where its address is mapped now
+ * @cpu: a vCPU that does not run, or the caller's own
+ *
+ * If it is mapped to no memory, the breakpoint stays where it is.
+ */
+void kvm_breakpoints_follow(CPUState *cpu, struct kvm_sw_breakpoint *bp);
 
 /* All of them, the oldest first */
 extern QTAILQ_HEAD(KVMBreakpointList, kvm_sw_breakpoint) kvm_breakpoints;

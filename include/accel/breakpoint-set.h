@@ -60,18 +60,17 @@ typedef enum BreakpointOwner {
 /**
  * BreakpointMemory: how a set gets at the guest's memory
  * @read: read @len bytes, return 0 or a negative errno
- * @write: write @len bytes where the guest will fetch them as instructions,
- *     return 0 or a negative errno.  A write that is silently dropped is
- *     noticed: the set reads back what it wrote.
  * @trap: give the bytes, as memory is to have them, of the trap instruction
  *     that fits over the instruction that is at @addr now; return their
  *     number, 1 to BREAKPOINT_TRAP_MAX, or a negative errno
- * @exchange: as @write, in one piece and only if memory has the @len bytes of
- *     @old, while the guest may run; return -EAGAIN if memory has others
+ * @exchange: write @len bytes where the guest will fetch them as instructions,
+ *     in one piece and only if memory has the bytes of @old; the guest may run
+ *     meanwhile.  Return 0, -EAGAIN if memory has others, or another negative
+ *     errno.  A write that is silently dropped is noticed: the set reads back
+ *     what it wrote.
  */
 typedef struct BreakpointMemory {
     int (*read)(void *opaque, uint64_t addr, void *buf, size_t len);
-    int (*write)(void *opaque, uint64_t addr, const void *buf, size_t len);
     int (*trap)(void *opaque, uint64_t addr, uint8_t *trap);
     int (*exchange)(void *opaque, uint64_t addr, const void *old,
                     const void *buf, size_t len);
@@ -182,6 +181,15 @@ size_t breakpoint_set_overwritten(const BreakpointSet *set, uint64_t addr,
  */
 int breakpoint_set_renew(BreakpointSet *set, uint64_t addr,
                          const uint8_t *bytes);
+
+/**
+ * breakpoint_set_leave() - give up a place that the guest uses for other things
+ *
+ * As breakpoint_set_del() and _apply(), but what the guest has written over a
+ * part of the trap is not taken for a part of the trap.
+ */
+void breakpoint_set_leave(BreakpointSet *set, uint64_t addr,
+                          BreakpointOwner owner);
 
 /**
  * breakpoint_set_refs() - how often @owner has added @addr

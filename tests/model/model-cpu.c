@@ -329,12 +329,14 @@ static int mem_read(void *opaque, uint64_t addr, void *buf, size_t len)
     return ret;
 }
 
-static int mem_write(void *opaque, uint64_t addr, const void *buf, size_t len)
+static int mem_exchange(void *opaque, uint64_t addr, const void *old,
+                        const void *buf, size_t len)
 {
     ModelCpu *cpu = opaque;
     int ret = accel_call(cpu);
 
     if (!ret) {
+        g_assert_cmpmem(cpu->mem + addr, len, old, len);
         memcpy(cpu->mem + addr, buf, len);
     }
     return ret;
@@ -349,7 +351,7 @@ static int mem_trap(void *opaque, uint64_t addr, uint8_t *trap)
 }
 
 static const BreakpointMemory memory = {
-    .read = mem_read, .write = mem_write, .trap = mem_trap,
+    .read = mem_read, .trap = mem_trap, .exchange = mem_exchange,
 };
 
 static bool touches(ModelCpu *cpu, uint64_t trap)

@@ -16,6 +16,7 @@ typedef struct Memory {
     uint64_t bad;           /* the address that misbehaves */
     bool fail_read, fail_write, drop_write;
     uint32_t fails;         /* bit n: the access after n others fails */
+    const uint8_t *guest;   /* what the guest writes before the next exchange */
 } Memory;
 
 static bool fails_now(Memory *m)
@@ -65,6 +66,10 @@ static int mem_exchange(void *opaque, uint64_t addr, const void *old,
 {
     Memory *m = opaque;
 
+    if (m->guest) {
+        memcpy(m->bytes + addr, m->guest, len);
+        m->guest = NULL;
+    }
     if (memcmp(m->bytes + addr, old, len)) {
         return -EAGAIN;
     }
@@ -72,7 +77,7 @@ static int mem_exchange(void *opaque, uint64_t addr, const void *old,
 }
 
 static const BreakpointMemory ops = {
-    mem_read, mem_write, mem_trap, mem_exchange
+    mem_read, mem_trap, mem_exchange
 };
 
 /* As RISC-V: the instruction that is there tells its length */
@@ -89,7 +94,7 @@ static int mem_trap_by_length(void *opaque, uint64_t addr, uint8_t *bytes)
 }
 
 static const BreakpointMemory ops_by_length = {
-    mem_read, mem_write, mem_trap_by_length, mem_exchange
+    mem_read, mem_trap_by_length, mem_exchange
 };
 
 /* As x86 */
@@ -100,7 +105,7 @@ static int mem_trap_of_a_byte(void *opaque, uint64_t addr, uint8_t *bytes)
 }
 
 static const BreakpointMemory ops_of_a_byte = {
-    mem_read, mem_write, mem_trap_of_a_byte, mem_exchange
+    mem_read, mem_trap_of_a_byte, mem_exchange
 };
 
 typedef struct Fixture {
@@ -328,6 +333,56 @@ static void test_each_access_fails(Fixture *f, gconstpointer data)
     assert_untouched(f);
 }
 
+/* The guest writes there just when a trap goes in, and when it goes out */
+static void test_written_meanwhile(Fixture *f, gconstpointer data)
+{
+    static const uint8_t first[4] = { 1, 2, 3, 4 }, second[4] = { 5, 6, 7, 8 };
+    uint8_t bytes[4];
+
+    f->m->guest = first;
+    ADD(0x700);
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmpmem(f->m->bytes + 0x700, 4, trap, 4);
+    memcpy(bytes, trap, 4);
+    breakpoint_set_restore(f->set, 0x700, bytes, 4);
+    g_assert_cmpmem(bytes, 4, first, 4);
+    f->m->guest = second;
+    DEL(0x700);
+    g_assert_cmpint(APPLY(), ==, 0);
+    g_assert_cmpint(STATE(0x700), ==, BREAKPOINT_CLEARED);
+    g_assert_cmpmem(f->m->bytes + 0x700, 4, second, 4);
+}
+
+/* Nothing is written where the trap is not whole any more */
+static void test_leave(Fixture *f, gconstpointer data)
+{
+    static const uint8_t other[4] = { 0x00, 0xdd, 0xdd, 0x01 };
+
+    for (int twice = 0; twice <= 1; twice++) {
+        ADD(0x700);
+        if (twice) {
+            breakpoint_set_add(f->set, 0x700, BREAKPOINT_OWNER_STEP);
+        }
+        g_assert_cmpint(APPLY(), ==, 0);
+        breakpoint_set_leave(f->set, 0x700, BREAKPOINT_OWNER_USER);
+        if (twice) {
+            g_assert_cmpint(STATE(0x700), ==, BREAKPOINT_SET);
+            breakpoint_set_leave(f->set, 0x700, BREAKPOINT_OWNER_STEP);
+        }
+        g_assert_cmpint(STATE(0x700), ==, BREAKPOINT_CLEARED);
+        assert_untouched(f);
+    }
+    ADD(0x700);
+    g_assert_cmpint(APPLY(), ==, 0);
+    memcpy(f->m->bytes + 0x700, other, 4);
+    f->m->writes = 0;
+    breakpoint_set_leave(f->set, 0x700, BREAKPOINT_OWNER_USER);
+    g_assert_cmpuint(f->m->writes, ==, 0);
+    g_assert_cmpmem(f->m->bytes + 0x700, 4, other, 4);
+    g_assert_cmpint(STATE(0x700), ==, BREAKPOINT_CLEARED);
+    g_assert_false(breakpoint_set_any(f->set));
+}
+
 /* The guest writes over a trap, wholly or in part: its bytes stay */
 static void test_overwritten(Fixture *f, gconstpointer data)
 {
@@ -503,7 +558,7 @@ static int mem_trap_with_zeros(void *opaque, uint64_t addr, uint8_t *bytes)
 }
 
 static const BreakpointMemory ops_with_zeros = {
-    mem_read, mem_write, mem_trap_with_zeros, mem_exchange
+    mem_read, mem_trap_with_zeros, mem_exchange
 };
 
 static void test_zeros(Fixture *f, gconstpointer data)
@@ -911,6 +966,8 @@ int main(int argc, char **argv)
     TEST(read_fails);
     TEST(write_dropped);
     TEST(each_access_fails);
+    TEST(written_meanwhile);
+    TEST(leave);
     TEST(overwritten);
     TEST(overwritten_alike);
     TEST(recheck);

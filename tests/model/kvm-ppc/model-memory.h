@@ -17,8 +17,10 @@ static int read_memory(void *opaque, uint64_t addr, void *buf, size_t len)
     return 0;
 }
 
-static int write_memory(void *opaque, uint64_t addr, const void *buf, size_t len)
+static int exchange_memory(void *opaque, uint64_t addr, const void *old,
+                           const void *buf, size_t len)
 {
+    g_assert_cmpmem(memory + addr, len, old, len);
     memcpy(memory + addr, buf, len);
     return 0;
 }
@@ -31,7 +33,7 @@ static int trap_bytes(void *opaque, uint64_t addr, uint8_t *bytes)
 }
 
 static const BreakpointMemory memory_ops = {
-    .read = read_memory, .write = write_memory, .trap = trap_bytes,
+    .read = read_memory, .trap = trap_bytes, .exchange = exchange_memory,
 };
 
 #endif /* MODEL_MEMORY_H */
