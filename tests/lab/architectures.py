@@ -71,6 +71,7 @@ class Architecture:
     firmware: str = ""                  # L2's
     disk_bus: str = "pcie.0"            # L1's
     host_firmware: str = ""             # L0's, in the directory of the kernel
+    linux_firmware: tuple[str, ...] = ()    # L2's for Linux beside that, in pc-bios
     append: str = ""                    # more for L1's kernel
     rom: bool = False                   # a bare payload is one, beside its ELF file
 
@@ -113,6 +114,7 @@ X86 = Architecture(
     hosts={"x86": ("-nodefaults", "-vga", "none", "-M", "q35", "-cpu", "max,-la57")},
     machine="q35", cpu=("-cpu", "host"), uart="-serial chardev:con",
     host_firmware="usr/share/seabios/bios-256k.bin", append=" mitigations=off nokaslr",
+    linux_firmware=("linuxboot_dma.bin", "kvmvapic.bin"),
     rom=True, l2_console=("ttyS0", "-serial chardev:con"))
 # The names of all hosts
 HOSTS = {host: arch for arch in (PPC64, ARM64, X86) for host in arch.hosts}

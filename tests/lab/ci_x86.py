@@ -239,6 +239,17 @@ def other_space(bench: Bench) -> None:
         time.sleep(0.2)
         check("nothing is left", ci_left_in.memory_of(target, target.IN_A), CODE)
         gdb.interrupt()
+        # A page that both have
+        at = target.straight + 8
+        gdb.insert(at, SOFTWARE, 1)
+        for steps in (0, 3):
+            place(gdb, target.in_b)
+            for _ in range(steps):
+                gdb.step()
+            place(gdb, target.straight)
+            answers(gdb, "vCont;c")
+            check("met in a page that both have", pc_of(gdb), at)
+        gdb.remove(at, SOFTWARE, 1)
 
 
 def no_stale_step(bench: Bench) -> None:

@@ -27,7 +27,8 @@ from rsp import RspError
 # In this order
 MODULES = {"ci_steps": on_power, "ci_interrupts": on_power, "ci_places": on_power,
            "ci_points": on_power, "ci_arm64": on_arm64, "ci_x86": on_x86,
-           "ci_left_in": on_all, "ci_boot": on_linux, "ci_gdbstub": on_power, "ci_migration": on_power,
+           "ci_left_in": on_all, "ci_boot": on_all, "ci_gdbstub": on_power,
+           "ci_migration": on_power,
            "ci_lockstep": on_power,
            "ci_linux": on_linux}
 FULL_LIMIT = 3600
@@ -50,8 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def make_lab(option: argparse.Namespace) -> Lab:
     """The lab to be booted, or one that is up, whose machine is meant then."""
-    if HOSTS[option.machine] is X86 and not option.pc_bios:
-        option.pc_bios = Path("/usr/share/qemu")
+    option.pc_bios = option.pc_bios or Path("/usr/share/qemu")
     # sys.stderr is pytest's, which keeps it for failures
     ours = Progress(sys.__stderr__), Children()                 # type: ignore[arg-type]
     if option.host:

@@ -42,6 +42,7 @@ class L2Config:
     stopped: bool = True                # -S
     slot: int = 0
     run: tuple[str, ...] = ()           # Linux: lines of init, see l2_initramfs()
+    modules: tuple[str, ...] = ()       # Linux: for `run`, as /lib/NAME.ko
     host_cpu: int | None = None
     under: tuple[str, ...] = ()
 

@@ -301,6 +301,18 @@ class Lab:
         self.shell.check(f"dd if=/dev/vda of={name} bs={PARCEL_BLOCK} count={blocks} "
                          f"iflag=direct && truncate -s {len(data)} {name}", 150)
 
+    def _linux_firmware(self) -> list[str]:
+        """Where QEMU finds by its name what it boots Linux with."""
+        if not self.arch.linux_firmware:
+            return []
+        assert self.shell is not None
+        files = [self.config.pc_bios / name for name in self.arch.linux_firmware]
+        files.append(self.config.kernel_dir / self.arch.host_firmware)
+        for file in files:
+            self.shell.check(f"mkdir -p /tmp/firmware && "
+                             f"ln -sf {self.push(file)} /tmp/firmware/{file.name}")
+        return ["-L", "/tmp/firmware"]
+
     def start_l2(self, config: L2Config, timeout: float = 60.0) -> L2:
         """Start a guest and wait until its gdbstub listens."""
         assert self.shell is not None
@@ -318,7 +330,9 @@ class Lab:
                 option, file = arch.boot(config.payload)
                 boot = [option, self.push(file)]
             else:
-                initrd = l2_initramfs(self.kernel, self.cache, config.run, arch)
+                initrd = l2_initramfs(self.kernel, self.cache, config.run, arch,
+                                      config.modules)
+                bios += self._linux_firmware()
                 kernel = stripped(self.kernel.vmlinux, self.cache, arch.tools)
                 console, uart = arch.l2_console
                 boot = ["-kernel", self.push(kernel), "-initrd", self.push(initrd),

@@ -193,12 +193,13 @@ def l1_initramfs(kernel: KernelPackage, cache: Path, arch: Architecture = PPC64,
 
 
 def l2_initramfs(kernel: KernelPackage, cache: Path, run: tuple[str, ...] = (),
-                 arch: Architecture = PPC64) -> Path:
-    """`run`: what init starts instead of /bin/syscalls; all of linux/ is in /bin then."""
+                 arch: Architecture = PPC64, modules: tuple[str, ...] = ()) -> Path:
+    """`run`: what init starts instead of /bin/syscalls.  In /bin is what it names of linux/."""
     busybox = kernel.busybox.read_bytes()
     init = L2_INIT.replace("/bin/syscalls &", "\n".join(run)) if run else L2_INIT
-    programs = sorted((HERE / "linux").glob("*.c")) if run else []
-    sources = sorted((HERE / "linux").glob("*.[ch]")) if run else []
+    programs = [path for path in sorted((HERE / "linux").glob("*.c"))
+                if f"/bin/{path.stem}" in init]
+    sources = sorted((HERE / "linux").glob("*.[ch]")) if programs else []
 
     def make() -> bytes:
         obj, exe = cache / "syscalls.o", cache / "syscalls"
@@ -210,11 +211,17 @@ def l2_initramfs(kernel: KernelPackage, cache: Path, run: tuple[str, ...] = (),
         for source in programs:
             image.file(f"bin/{source.stem}",
                        l2_program(source, cache, arch.tools).read_bytes())
+        for name in modules:
+            data = kernel.module(name)
+            if data is None:
+                raise LabError(f"no module {name} under {kernel.root}")
+            image.file(f"lib/{name}.ko", data)
         return image.finish()
 
     cache.mkdir(parents=True, exist_ok=True)
     return _cached(cache, "l2-initramfs",
                    (busybox, init.encode(), arch.syscalls.encode(),
+                    " ".join(modules).encode(), kernel.vmlinux.name.encode(),
                     *(source.read_bytes() for source in sources)), make)
 
 

@@ -19,7 +19,7 @@
         .set    OTHER, 0x400000
         .set    IN_A, 0x400000
         .set    IN_B, 0x600000
-        .globl  OTHER, IN_A, IN_B
+        .globl  OTHER, IN_A, IN_B, SPACE_A, SPACE_B
 
         .code64
         .section .text
