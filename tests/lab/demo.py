@@ -5,9 +5,9 @@
     demo.py --qemu FILE --unpatched FILE --pc-bios DIR --kernel-dir DIR --work DIR
 
 Boots an emulated POWER host, starts Linux in the QEMU under test there, and runs
-gdb on it: through a kernel function, into the kernel by `sc` and `scv`, and back to
-user space.  Then one `stepi` with the other QEMU.  Status 0: all that it promises
-was seen.
+gdb on it: from -S to start_kernel; when it is up, through a kernel function, into the
+kernel by `sc` and `scv`, and back to user space.  Then the breakpoint at start_kernel
+and one `stepi` with the other QEMU.  Status 0: all that it promises was seen.
 """
 
 from __future__ import annotations
@@ -66,11 +66,16 @@ class Demo:
         self.failures.append(text)
         print(f"  FAILED: {text}", flush=True)
 
-    def boot_guest(self, qemu: Path) -> L2:
-        guest = self.lab.start_l2(L2Config(qemu=qemu, stopped=False))
+    def start_guest(self, qemu: Path) -> tuple[L2, dict[str, Any]]:
+        """From -S, with a breakpoint at start_kernel, to userland; what gdb has seen."""
+        guest = self.lab.start_l2(L2Config(qemu=qemu))
+        print("\nA guest that waits with -S; gdb: break start_kernel, continue:", flush=True)
+        result = self.gdb("boot", guest)
+        if "error" in result:
+            raise LabError(result["error"], self.logs)
         with self.lab.progress.phase("L2 boot, until it says tick 2"):
             guest.wait_console(r"(?m)^tick 2\b")
-        return guest
+        return guest, result
 
     def gdb(self, part: str, guest: L2) -> dict[str, Any]:
         """Run demo_gdb.py; its trace goes to our stdout, its result comes back."""
@@ -105,17 +110,22 @@ class Demo:
 
     def patched(self) -> str:
         """The stepping; returns the summary."""
-        guest = self.boot_guest(self.options.qemu)
+        guest, booted = self.start_guest(self.options.qemu)
+        if booted["hit"]:
+            print(f"  hit, {booted['boot']:.0f} s after continue", flush=True)
+        else:
+            self.fail(f"start_kernel was not hit, {booted['boot']:.0f} s, "
+                      f"{booted['ticks']} ticks, pc {booted['pc']:x}")
         print("\nLinux, a guest of KVM HV, in the QEMU with the series:")
         result = self.gdb("patched", guest)
         if "error" in result:
             raise LabError(result["error"], self.logs)
-        self.failures += result["problems"]
+        self.failures += booted["problems"] + result["problems"]
         self.lives_on(guest)
-        steps = result["steps"]
-        each = 1000 * result["seconds"] / max(steps, 1)
-        return (f"{steps} steps ({each:.0f} ms each), {result['checked']} checked, "
-                f"{len(result['problems'])} wrong")
+        steps, checked = (booted[key] + result[key] for key in ("steps", "checked"))
+        each = 1000 * (booted["seconds"] + result["seconds"]) / max(steps, 1)
+        return (f"start_kernel hit; {steps} steps ({each:.0f} ms each), {checked} checked, "
+                f"{len(booted['problems']) + len(result['problems'])} wrong")
 
     def lives_on(self, guest: L2) -> None:
         """The guest must go on by itself and not have complained."""
@@ -138,8 +148,13 @@ class Demo:
             print("  nothing bad on the guest's console")
 
     def unpatched(self) -> None:
-        guest = self.boot_guest(self.options.unpatched)
-        print("\nThe same breakpoint and one stepi in QEMU without the series:", flush=True)
+        print("\nThe same breakpoints and one stepi in QEMU without the series:", flush=True)
+        guest, booted = self.start_guest(self.options.unpatched)
+        if booted["hit"]:
+            self.fail("unpatched QEMU: start_kernel was hit, as it should")
+        else:
+            print(f"  unpatched QEMU: start_kernel was not hit; after {booted['boot']:.0f} s "
+                  f"the guest was in userland ({booted['ticks']} ticks)", flush=True)
         result = self.gdb("unpatched", guest)
         if "error" in result:
             raise LabError(result["error"], self.logs)

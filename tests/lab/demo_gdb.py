@@ -7,6 +7,7 @@ the instruction leads, which is worked out here from its word and the registers.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -40,6 +41,7 @@ SHOWN = [f"r{n}" for n in range(32)] + ["cr", "lr", "ctr", "xer", "msr"]
 RFID, RFSCV = 0x4C000024, 0x4C0000A4
 STEP_LIMIT = 10.0               # seconds in which a step must have returned
 CONTINUE_LIMIT = 40.0
+BOOT_LIMIT = 120.0
 
 Registers = dict[str, int]
 
@@ -104,28 +106,35 @@ def instruction_at(address: int) -> tuple[str, str]:
 
 
 class Limit:
-    """^C after some seconds, once."""
+    """^C after some seconds, or when it is in vain to wait any longer; once."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, in_vain: Callable[[], bool]) -> None:
         self.over = False
-        self.timer = threading.Timer(seconds, self._ring)
-        self.timer.daemon = True
+        self.deadline = time.monotonic() + seconds
+        self.in_vain = in_vain
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
 
-    def _ring(self) -> None:
-        self.over = True
-        os.kill(os.getpid(), signal.SIGINT)
+    def _watch(self) -> None:
+        while not self.ended.wait(min(1.0, max(0.0, self.deadline - time.monotonic()))):
+            if time.monotonic() >= self.deadline or self.in_vain():
+                self.over = True
+                os.kill(os.getpid(), signal.SIGINT)
+                return
 
     def __enter__(self) -> Limit:
-        self.timer.start()
+        self.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.timer.cancel()
+        self.ended.set()
+        self.thread.join()
 
 
-def resume(command: str, seconds: float) -> bool:
+def resume(command: str, seconds: float,
+           in_vain: Callable[[], bool] = lambda: False) -> bool:
     """Run `stepi` or `continue`; False when only ^C ended it."""
-    with Limit(seconds) as limit:
+    with Limit(seconds, in_vain) as limit:
         try:
             quiet(command)
         except KeyboardInterrupt:
@@ -330,6 +339,10 @@ class Stepper:
         self.problems: list[str] = []
         self.seconds = 0.0
         self.trace = Trace(10, 4)
+
+    def figures(self) -> dict[str, object]:
+        return {"steps": self.steps, "checked": self.checked,
+                "problems": self.problems, "seconds": self.seconds}
 
     def wrong(self, text: str) -> None:
         self.problems.append(text)
@@ -586,6 +599,29 @@ def session(stepper: Stepper) -> None:
     memory_part(stepper, image, 6)
 
 
+def boot() -> dict[str, object]:
+    """The guest has not run yet: break start_kernel, continue, and a few steps there."""
+    connect()
+    point = gdb.Breakpoint("start_kernel", internal=True)
+    begun = time.monotonic()
+    resume("continue", BOOT_LIMIT, in_vain=lambda: ticks() >= 2)
+    seconds, pc = time.monotonic() - begun, register("pc")
+    hit = point.hit_count == 1
+    result: dict[str, object] = {"hit": hit, "pc": pc, "boot": seconds, "ticks": ticks(),
+                                 "steps": 0, "checked": 0, "problems": [], "seconds": 0.0}
+    if hit:
+        stepper = Stepper()
+        begun_at = stepper.section(6, 0)
+        for _ in range(6):
+            stepper.step()
+        stepper.end_section(begun_at)
+        result |= stepper.figures()
+    with contextlib.suppress(gdb.error):        # QEMU may not be able to take it out
+        point.delete()
+        quiet("detach")
+    return result
+
+
 def patched() -> dict[str, object]:
     connect()
     into_the_kernel()
@@ -597,8 +633,7 @@ def patched() -> dict[str, object]:
         stepper.wrong(str(err))
     quiet("delete")
     quiet("detach")
-    return {"steps": stepper.steps, "checked": stepper.checked,
-            "problems": stepper.problems, "seconds": stepper.seconds}
+    return stepper.figures()
 
 
 def ticks() -> int:
@@ -626,7 +661,7 @@ def unpatched() -> dict[str, object]:
 def main() -> None:
     result: dict[str, object]
     try:
-        result = {"patched": patched, "unpatched": unpatched}[os.environ["DEMO_PART"]]()
+        result = {"boot": boot, "patched": patched, "unpatched": unpatched}[os.environ["DEMO_PART"]]()
     except (Failure, gdb.error, gdb.MemoryError) as err:
         result = {"error": str(err)}
     Path(os.environ["DEMO_RESULT"]).write_text(json.dumps(result))
