@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import subprocess
@@ -36,6 +37,7 @@ def said_symbols(guest: L2, names: Iterable[str]) -> dict[str, int]:
             if len(words) >= 3 and words[2] in names}
 
 
+@functools.cache
 def symbols(bench: Bench) -> dict[str, int]:
     """The addresses, at which all callers come by."""
     if bench.lab.arch is PPC64:
@@ -75,6 +77,26 @@ def breakpoints_before_boot(bench: Bench) -> None:
         boots(gdb, kind_of(bench), places, False)
         gdb.detach()
         guest.wait_console(r"tick 2\b", 150)
+
+
+@pytest.mark.host(*on_power.args, *on_x86.args)
+@pytest.mark.by_hand
+def another_kernel(bench: Bench) -> None:
+    """kexec: Linux starts Linux without a reset; the same breakpoints are met again"""
+    found = symbols(bench)
+    places = [found[name] for name in ("start_kernel", "rest_init", "kernel_init")]
+    kind, console = kind_of(bench), bench.lab.arch.l2_console[0]
+    with bench.guest(None, append="nokaslr", memory="1G",
+                     run=(f"/bin/kexec /kernel 'console={console} nokaslr'",)) as guest:
+        gdb = Gdb.connect(guest.gdb_port, timeout=20)
+        for place in places:
+            gdb.insert(place, SOFTWARE, kind)
+        for kernel in ("first", "second"):
+            for place in places:
+                gdb.cont(150)
+                check(f"the {kernel} kernel: pc", pc_of(gdb), place)
+        text = guest.console.read_text(errors="replace")
+        check("kernels", text.count("Linux version"), 2)
 
 
 def idle_functions(bench: Bench, count: int) -> list[int]:

@@ -194,7 +194,8 @@ def l1_initramfs(kernel: KernelPackage, cache: Path, arch: Architecture = PPC64,
 
 def l2_initramfs(kernel: KernelPackage, cache: Path, run: tuple[str, ...] = (),
                  arch: Architecture = PPC64, modules: tuple[str, ...] = ()) -> Path:
-    """`run`: what init starts instead of /bin/syscalls.  In /bin is what it names of linux/."""
+    """`run`: what init starts instead of /bin/syscalls.  In /bin is what it names of linux/;
+    /kernel is there if it names that."""
     busybox = kernel.busybox.read_bytes()
     init = L2_INIT.replace("/bin/syscalls &", "\n".join(run)) if run else L2_INIT
     programs = [path for path in sorted((HERE / "linux").glob("*.c"))
@@ -211,6 +212,8 @@ def l2_initramfs(kernel: KernelPackage, cache: Path, run: tuple[str, ...] = (),
         for source in programs:
             image.file(f"bin/{source.stem}",
                        l2_program(source, cache, arch.tools).read_bytes())
+        if "/kernel" in init:
+            image.file("kernel", stripped(kernel.vmlinux, cache, arch.tools).read_bytes())
         for name in modules:
             data = kernel.module(name)
             if data is None:
