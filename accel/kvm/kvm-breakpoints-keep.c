@@ -195,6 +195,24 @@ static bool look_at(CPUState *cpu, struct kvm_sw_breakpoint *bp, Look look)
     return look == LOOK_TIMER;
 }
 
+/* One that was not put into a kernel's image */
+static void look_at_image(struct kvm_sw_breakpoint *bp, Look look)
+{
+    uint32_t word;
+
+    if (now() >= boot_until) {
+        bp->in_image = false;       /* nothing copies itself any more */
+    } else if (look != LOOK_ASKED && kvm_breakpoints_image_gone(bp, &word)) {
+        bool same = bp->looks && bp->word == word;
+
+        bp->word = word;
+        bp->looks = 1;
+        if (same || look == LOOK_EXIT) {
+            kvm_breakpoints_trap(bp);
+        }
+    }
+}
+
 static bool look_at_all(CPUState *cpu, Look look)
 {
     struct kvm_sw_breakpoint *bp;
@@ -203,6 +221,8 @@ static bool look_at_all(CPUState *cpu, Look look)
     QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
         if (bp->placed && !bp->suspended) {
             asks |= look_at(cpu, bp, look);
+        } else if (bp->in_image) {
+            look_at_image(bp, look);
         }
     }
     return asks;
@@ -228,7 +248,7 @@ static void do_place(CPUState *cpu, run_on_cpu_data data)
     struct kvm_sw_breakpoint *bp;
 
     QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
-        if (machine_runs && !bp->placed && is_everywhere(bp)) {
+        if (machine_runs && !bp->placed && !bp->in_image && is_everywhere(bp)) {
             kvm_breakpoints_place(cpu, bp);
         }
     }
@@ -268,7 +288,7 @@ static void place_later(void)
 
     QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
         placed |= is_everywhere(bp) && bp->placed;
-        waits |= is_everywhere(bp) && !bp->placed;
+        waits |= is_everywhere(bp) && !bp->placed && !bp->in_image;
     }
     if (waits) {
         ask_all(do_place);
@@ -394,6 +414,11 @@ void kvm_breakpoints_boot(void)
 {
     boots = true;
     met = false;
+}
+
+bool kvm_breakpoints_booting(void)
+{
+    return boots;
 }
 
 void kvm_breakpoints_met(void)

@@ -16,6 +16,7 @@
 #include "accel/breakpoint-set.h"
 #include "exec/target_page.h"
 #include "hw/core/cpu.h"
+#include "hw/core/loader.h"
 #include "hw/core/resettable.h"
 #include "qom/object.h"
 #include "system/address-spaces.h"
@@ -229,6 +230,17 @@ static int set_trap(uint64_t place)
 }
 
 /*
+ * What QEMU has loaded to boot from may be the image of a kernel, which copies
+ * itself to where its addresses are then, traps and all.  A kernel's breakpoint
+ * in the image waits until the guest has written something else there.
+ */
+static bool is_in_image(const struct kvm_sw_breakpoint *bp)
+{
+    return kvm_breakpoints_booting() && (int64_t)bp->pc < 0 &&
+           rom_ptr_for_as(place_space(bp->place), place_addr(bp->place), 1);
+}
+
+/*
  * A kernel's address is not mapped before the kernel runs: the breakpoint waits
  * for that.  Returns: 0, or a negative errno; -ENOENT if it has to wait.
  */
@@ -238,6 +250,11 @@ static int place_now(CPUState *cpu, struct kvm_sw_breakpoint *bp)
 
     if (ret) {
         return ret == -EFAULT ? -ENOENT : ret;
+    }
+    bp->in_image = is_in_image(bp) &&
+                   !trap_read(NULL, bp->place, bp->seen, sizeof(uint32_t));
+    if (bp->in_image) {
+        return -ENOENT;
     }
     ret = set_trap(bp->place);
     bp->placed = !ret;
@@ -249,6 +266,20 @@ void kvm_breakpoints_place(CPUState *cpu, struct kvm_sw_breakpoint *bp)
     if (!place_now(cpu, bp) && bp->suspended) {
         breakpoint_set_hold(traps, bp->place, true);
     }
+}
+
+bool kvm_breakpoints_image_gone(const struct kvm_sw_breakpoint *bp,
+                                uint32_t *word)
+{
+    return !trap_read(NULL, bp->place, word, sizeof(*word)) &&
+           memcmp(word, bp->seen, sizeof(*word));
+}
+
+void kvm_breakpoints_trap(struct kvm_sw_breakpoint *bp)
+{
+    bp->in_image = false;
+    bp->looks = 0;
+    bp->placed = !set_trap(bp->place);
 }
 
 bool kvm_breakpoints_is_at_place(CPUState *cpu,

@@ -17,6 +17,7 @@
  * @pc: its virtual address
  * @placed: @place is known, and the set has it; until then it waits for @pc to
  *     be mapped
+ * @in_image: it waits until the guest has written over @seen at @place
  * @place: guest physical address of its trap, as the set has it
  * @use_count: how often it was inserted
  * @suspended: for a step off it
@@ -24,11 +25,13 @@
  * @lent: it has a hardware breakpoint as well
  * @seen: what the guest has written over it
  * @looks: how often that has been there
+ * @word: what has been written over the image
  * @changed: how often there was something else than the trap
  */
 struct kvm_sw_breakpoint {
     vaddr pc;
     bool placed;
+    bool in_image;
     uint64_t place;
     unsigned use_count;
     bool suspended;
@@ -36,6 +39,7 @@ struct kvm_sw_breakpoint {
     bool lent;
     uint8_t seen[BREAKPOINT_TRAP_MAX];
     unsigned looks, changed;
+    uint32_t word;
     QTAILQ_ENTRY(kvm_sw_breakpoint) entry;
 };
 
@@ -46,6 +50,18 @@ struct kvm_sw_breakpoint {
  * @cpu: a vCPU that does not run, or the caller's own
  */
 void kvm_breakpoints_place(CPUState *cpu, struct kvm_sw_breakpoint *bp);
+
+/**
+ * kvm_breakpoints_image_gone() - has the guest written over the image there?
+ * @word: for what it has written
+ */
+bool kvm_breakpoints_image_gone(const struct kvm_sw_breakpoint *bp,
+                                uint32_t *word);
+
+/**
+ * kvm_breakpoints_trap() - put in one that was not to be in the image
+ */
+void kvm_breakpoints_trap(struct kvm_sw_breakpoint *bp);
 
 /**
  * kvm_breakpoints_is_at_place() - is its address mapped to its place?
@@ -78,6 +94,11 @@ extern QTAILQ_HEAD(KVMBreakpointList, kvm_sw_breakpoint) kvm_breakpoints;
  * kvm_breakpoints_boot() - when the machine runs, it boots
  */
 void kvm_breakpoints_boot(void);
+
+/**
+ * kvm_breakpoints_booting() - has the guest not run yet since a reset?
+ */
+bool kvm_breakpoints_booting(void);
 
 /**
  * kvm_breakpoints_run() - the machine starts or stops

@@ -18,7 +18,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "gdbstub")]
 
-from bench import Bench, check, on_linux, on_power, on_x86, pc_of         # noqa: E402
+from bench import TRAP, Bench, check, on_linux, on_power, on_x86, pc_of         # noqa: E402
 from ci_gdbstub import SOFTWARE, KvmBench, Target               # noqa: E402
 from ci_left_in import kind_of, memory_of                       # noqa: E402
 from common import FIRST, answers, on, place                    # noqa: E402
@@ -105,10 +105,33 @@ def idle_functions(bench: Bench, count: int) -> list[int]:
     said = subprocess.run([f"{lab.arch.tools}nm", lab.kernel.vmlinux], capture_output=True,
                           text=True, check=True).stdout
     found = sorted(int(line.split()[0], 16) for line in said.splitlines()
-                   if re.search(r" [tT] (keyctl|mqueue|userfaultfd|io_uring|ptrace)_"
-                                r"(?!init|\w*(init|setup|alloc|regist))\w*$", line))
+                   if re.search(r" [tT] (keyctl|userfaultfd|ptrace|sysrq_handle|kexec|xmon|"
+                                r"hibernate|swsusp|coredump|elf_core)_"
+                                r"(?!\w*(init|setup|alloc|regist))\w*$", line))
     check("enough functions", len(found) >= count, True)
-    return [at + 8 for at in found[:count]]
+    return [at + 12 for at in found[:count]]        # ftrace reads what is 8 bytes behind
+
+
+LOADED_AT = 0x400000            # pseries loads a kernel there, which copies itself to 0
+
+
+@on_power
+def image_copied(bench: Bench) -> None:
+    """clause 2: 100 breakpoints set with -S: the kernel copies its image without traps"""
+    places = idle_functions(bench, 100)
+    with bench.guest(None, append="nokaslr") as guest:
+        gdb = Gdb.connect(guest.gdb_port, timeout=20)
+        for place in places:
+            gdb.insert(place)
+        gdb.resume("vCont;c")
+        guest.wait_console("Run /init as init process", 150)
+        gdb.interrupt(10)
+        copies = [gdb.read_memory(place - LOADED_AT, 4) for place in places
+                  if place & 0xfffffff >= LOADED_AT]
+        check("places in the image", len(copies) > 20, True)
+        check("traps in the copy", copies.count(TRAP), 0)
+        for place in places:
+            gdb.remove(place)
 
 
 def exits_of(gdb: Gdb) -> int:
