@@ -50,6 +50,19 @@ _start:
     syscall
     jmp     1b
 """
+LOONG64_SYSCALLS = """
+    .globl _start
+_start:
+    move    $s0, $zero
+1:  li.w    $a7, 173            # getppid
+    syscall 0
+    addi.d  $s0, $s0, 1
+    andi    $t0, $s0, 63
+    bnez    $t0, 1b
+    li.w    $a7, 124            # sched_yield
+    syscall 0
+    b       1b
+"""
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,8 @@ class Architecture:
     host_firmware: str = ""             # L0's, in the directory of the kernel
     linux_firmware: tuple[str, ...] = ()    # L2's for Linux beside that, in pc-bios
     append: str = ""                    # more for L1's kernel
+    l2_append: str = ""                 # more for L2's
+    l0_under_test: bool = False         # L0 has to be the series', which L2's QEMU is, too
     rom: bool = False                   # a bare payload is one, beside its ELF file
 
     def boot(self, payload: Path) -> tuple[str, Path]:
@@ -115,6 +130,17 @@ X86 = Architecture(
     machine="q35", cpu=("-cpu", "host"), uart="-serial chardev:con",
     host_firmware="usr/share/seabios/bios-256k.bin", append=" mitigations=off nokaslr",
     linux_firmware=("linuxboot_dma.bin", "kvmvapic.bin"),
-    rom=True, l2_console=("ttyS0", "-serial chardev:con"))
+    rom=True, l2_console=("ttyS0", "-serial chardev:con"), l0_under_test=True)
+# The board has no keyboard controller: Linux' driver of one panics
+NO_I8042 = " initcall_blacklist=i8042_init"
+LOONG64 = Architecture(
+    name="loong64", qemu="qemu-system-loongarch64", tools="loongarch64-linux-gnu-",
+    assembler=(), syscalls=LOONG64_SYSCALLS, console="ttyS0", modules=ARM64.modules,
+    hosts={"loongarch64": ("-M", "virt", "-cpu", "la464,lvz=on")},
+    machine="virt", cpu=(), uart="-serial chardev:con", append=NO_I8042,
+    # Debian's kernel has no driver of a PCI bridge for a machine without ACPI
+    host_firmware="usr/share/qemu-efi-loongarch64/QEMU_EFI.fd",
+    l2_append=NO_I8042, l2_console=("ttyS0", "-serial chardev:con"))
 # The names of all hosts
-HOSTS = {host: arch for arch in (PPC64, ARM64, X86) for host in arch.hosts}
+HOSTS = {host: arch for arch in (PPC64, ARM64, X86, LOONG64)
+         for host in arch.hosts}

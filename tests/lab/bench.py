@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "payload")]
 
 from build import VARIANTS, Image, build                        # noqa: E402
-from lablib import ARM64, PPC64, X86, L2, L2Config, Lab            # noqa: E402
+from lablib import ARM64, LOONG64, PPC64, X86, L2, L2Config, Lab   # noqa: E402
 from rsp import Gdb                                             # noqa: E402
 
 TRAP = bytes.fromhex("00dddd00")        # KVM HV's; the same in either byte order
@@ -26,6 +26,7 @@ on_power = pytest.mark.host(*PPC64.hosts)
 on_nested = pytest.mark.host("arm64-nested")
 on_arm64 = pytest.mark.host(*ARM64.hosts.keys() - on_nested.args)
 on_x86 = pytest.mark.host(*X86.hosts)
+on_loong64 = pytest.mark.host(*LOONG64.hosts)
 on_linux = pytest.mark.host(*on_power.args, *on_arm64.args)
 on_all = pytest.mark.host(*on_linux.args, *on_x86.args)
 

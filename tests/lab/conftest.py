@@ -40,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--machine", choices=HOSTS, default="powernv9", help="the host")
     add("--kernel-dir", type=Path, metavar="DIR", help="kernel and busybox, to boot a host")
     add("--host", type=Path, metavar="FILE", help="one that is up: scripts/lab up printed it")
+    add("--l0", type=Path, metavar="FILE", help="the emulated host's QEMU")
     add("--unpatched", type=Path, metavar="FILE", help="QEMU to compare with, for POWER")
     add("--full", action="store_true", help="whole payloads, long soaks; all by_hand")
 
@@ -58,8 +59,8 @@ def make_lab(option: argparse.Namespace) -> Lab:
         lab = Lab.attach(option.host, option.work, option.pc_bios, *ours)
         option.machine = lab.config.machine
         return lab
-    # TCG of the distribution's QEMU lacks what KVM needs for breakpoints
-    l0 = str(option.qemu) if HOSTS[option.machine] is X86 else ""
+    # TCG of the distribution's QEMU lacks what KVM needs: for breakpoints, or at all
+    l0 = str(option.l0 or (option.qemu if HOSTS[option.machine].l0_under_test else ""))
     return Lab(LabConfig(option.kernel_dir, option.work, option.pc_bios, option.machine, l0),
                *ours)
 

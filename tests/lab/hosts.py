@@ -25,8 +25,8 @@ from typing import Any, Self
 
 from architectures import HOSTS
 from guests import L1_GDB_PORT, L2, L2Config
-from initramfs import (HOST_FROM_L1, L1_ADDRESS, KernelPackage, l1_initramfs, l2_initramfs,
-                       shared_libraries, stripped)
+from initramfs import (HOST_FROM_L1, L1_ADDRESS, KernelPackage, bootable, l1_initramfs,
+                       l2_initramfs, shared_libraries, stripped)
 from processes import Children, LabError, Progress, reserve_port
 
 PARCEL_SIZE, PARCEL_BLOCK = 1 << 30, 1 << 16    # bytes; of a sparse file
@@ -195,7 +195,7 @@ class Lab:
         with self.progress.phase("L1 initramfs"):
             # The QEMU under test may have to have what this one has
             initrd = l1_initramfs(self.kernel, self.cache, self.arch,
-                                  shared_libraries(Path(l0)) if config.l0 else ())
+                                  shared_libraries(Path(l0)) if self.arch.l0_under_test else ())
         for left in reversed(range(L0_BOOTS)):
             try:
                 self._boot_l0(initrd)
@@ -221,7 +221,7 @@ class Lab:
             "-smp", str(config.l1_cpus), "-m", config.l1_memory,
             "-nographic", "-monitor", "none",
             "-serial", f"file:{self.console}",
-            "-kernel", str(self.kernel.vmlinux), "-initrd", str(initrd),
+            "-kernel", str(bootable(self.kernel.vmlinux, self.cache)), "-initrd", str(initrd),
             "-append", f"console={self.arch.console} rdinit=/init quiet {self._nested()}"
                        f"lab.control={self.control.getsockname()[1]}{self.arch.append}",
             "-netdev", f"user,id=n0{forwards}",
@@ -333,10 +333,12 @@ class Lab:
                 initrd = l2_initramfs(self.kernel, self.cache, config.run, arch,
                                       config.modules)
                 bios += self._linux_firmware()
-                kernel = stripped(self.kernel.vmlinux, self.cache, arch.tools)
+                kernel = stripped(bootable(self.kernel.vmlinux, self.cache), self.cache,
+                                  arch.tools)
                 console, uart = arch.l2_console
                 boot = ["-kernel", self.push(kernel), "-initrd", self.push(initrd),
-                        "-append", f"console={console} rdinit=/init {config.append}".strip()]
+                        "-append", f"console={console} rdinit=/init{arch.l2_append} "
+                                   f"{config.append}".strip()]
         with self.progress.phase(f"L2 start ({kind})"):
             guest = L2(self, config, self._started)
             argv = [
