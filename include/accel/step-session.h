@@ -35,7 +35,7 @@
  */
 
 /* The most traps that one step can need */
-#define STEP_TRAPS_MAX 32
+#define STEP_TRAPS_MAX 48
 
 /**
  * StepTrap: a place where the step may end
