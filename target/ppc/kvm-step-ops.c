@@ -272,8 +272,8 @@ static int step_plan(void *vcpu, StepPlan *plan)
         return -ENOTSUP;
     }
     plan->run = step->plan.run;
-    trace_kvm_step_plan(cs->cpu_index, regs.pc, ret ? words[0] : 0,
-                        step->plan.insn.cls, plan->run, step->plan.trace);
+    trace_kvm_ppc_step_plan(cs->cpu_index, regs.pc, ret ? words[0] : 0,
+                            step->plan.insn.cls, plan->run, step->plan.trace);
     if (!plan->run) {
         return 0;
     }
@@ -323,7 +323,7 @@ static int step_finish(void *vcpu, StepPlan *plan, uint64_t pc)
         step->plan.noirq = false;
         end = ppc_step_plan_finish(&step->plan, step->ail, &regs, &undone);
     }
-    trace_kvm_step_finish(cs->cpu_index, pc, regs.pc, regs.msr, undone);
+    trace_kvm_ppc_step_finish(cs->cpu_index, pc, regs.pc, regs.msr, undone);
     ret = kvmppc_step_regs_put(CPU(step->cpu), &regs, false);
     if (ret) {
         return ret;
@@ -357,7 +357,7 @@ static int step_undo(void *vcpu, StepPlan *plan)
         return ret;
     }
     ppc_step_plan_undo(&step->plan, &regs);
-    trace_kvm_step_undo(CPU(step->cpu)->cpu_index, regs.pc);
+    trace_kvm_ppc_step_undo(CPU(step->cpu)->cpu_index, regs.pc);
     ret = kvmppc_step_regs_put(CPU(step->cpu), &regs, false);
     if (!ret) {
         kvmppc_step_release_held(step);

@@ -190,7 +190,7 @@ static int step_over(PPCStep *step)
         qatomic_set(&cs->kvm_run->immediate_exit, 1);
     }
     kvmppc_step_report_unfinished(cs, step_session_cancel(s));
-    trace_kvm_step_over(cs->cpu_index, step_session_take(s));
+    trace_kvm_ppc_step_over(cs->cpu_index, step_session_take(s));
     if (step->over_match) {
         kvmppc_hw_breakpoints_suspend(cs, false);
         step->over_match = false;

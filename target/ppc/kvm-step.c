@@ -576,6 +576,6 @@ KvmPpcStepExit kvmppc_step_debug_exit(PowerPCCPU *cpu, vaddr pc)
     } else {
         what = kvmppc_step_over_exit(step);
     }
-    trace_kvm_step_debug_exit(cs->cpu_index, pc, what);
+    trace_kvm_ppc_step_debug_exit(cs->cpu_index, pc, what);
     return what;
 }

@@ -310,8 +310,9 @@ static int step_plan(void *vcpu, StepPlan *plan)
                              (step->stepping_over && !step->alone) ||
                              cs->singlestep_flags & SSTEP_NOIRQ);
     plan->run = step->plan.run;
-    trace_kvm_step_plan(cs->cpu_index, regs.pc, word, step->plan.insn.cls,
-                        plan->run, step->plan.mask_ie);
+    trace_kvm_loongarch_step_plan(cs->cpu_index, regs.pc, word,
+                                  step->plan.insn.cls, plan->run,
+                                  step->plan.mask_ie);
     if (!plan->run) {
         return 0;
     }
@@ -365,7 +366,7 @@ static int step_finish(void *vcpu, StepPlan *plan, uint64_t pc)
         kvm_loongarch_regs_expect(cs, KVM_LOONGARCH_CRMD,
                            loongarch_step_plan_enter_crmd(&step->plan));
     }
-    trace_kvm_step_finish(cs->cpu_index, pc, kind);
+    trace_kvm_loongarch_step_finish(cs->cpu_index, pc, kind);
     if (!step->plan.mask_ie) {
         return 0;
     }
@@ -388,7 +389,7 @@ static int step_undo(void *vcpu, StepPlan *plan)
         return ret;
     }
     crmd = loongarch_step_plan_finish(&step->plan, crmd);
-    trace_kvm_step_undo(step->cs->cpu_index, crmd);
+    trace_kvm_loongarch_step_undo(step->cs->cpu_index, crmd);
     kvm_loongarch_regs_write(step->cs, KVM_LOONGARCH_CRMD, crmd);
     return 0;
 }

@@ -193,7 +193,7 @@ static int step_over(KvmLoongArchStep *step)
         qatomic_set(&cs->kvm_run->immediate_exit, 1);
     }
     kvm_loongarch_step_report_unfinished(cs, step_session_cancel(s));
-    trace_kvm_step_over(cs->cpu_index, step_session_take(s));
+    trace_kvm_loongarch_step_over(cs->cpu_index, step_session_take(s));
     step->stepping_over = false;
     return ret;
 }

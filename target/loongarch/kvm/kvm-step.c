@@ -394,6 +394,6 @@ bool kvm_loongarch_step_debug_exit(CPUState *cs)
     } else if (ret == STEP_TRAP_OTHER) {
         stop = kvm_loongarch_step_over_exit(step);
     }
-    trace_kvm_step_debug_exit(cs->cpu_index, pc, stop);
+    trace_kvm_loongarch_step_debug_exit(cs->cpu_index, pc, stop);
     return stop;
 }

@@ -140,14 +140,15 @@ int kvm_arch_handle_exit(CPUState *cs, struct kvm_run *run);
 #define warn_report(...) g_test_message(__VA_ARGS__)
 #define error_report(...) g_test_message(__VA_ARGS__)
 
-static inline void trace_kvm_step_over(int cpu, bool done) { }
-static inline void trace_kvm_step_undo(int cpu, uint64_t pc) { }
-static inline void trace_kvm_step_plan(int cpu, uint64_t pc, uint32_t insn,
-                                       int cls, bool run, bool trace)
+static inline void trace_kvm_ppc_step_over(int cpu, bool done) { }
+static inline void trace_kvm_ppc_step_undo(int cpu, uint64_t pc) { }
+static inline void trace_kvm_ppc_step_plan(int cpu, uint64_t pc, uint32_t insn,
+                                           int cls, bool run, bool trace)
 {
 }
-static inline void trace_kvm_step_finish(int cpu, uint64_t trap, uint64_t pc,
-                                         uint64_t msr, uint32_t undone)
+static inline void trace_kvm_ppc_step_finish(int cpu, uint64_t trap,
+                                             uint64_t pc, uint64_t msr,
+                                             uint32_t undone)
 {
 }
 
