@@ -21,6 +21,8 @@ from .trees import Tree
 
 CHECKER = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
            for what, value in (("NAME", "Series Check"), ("EMAIL", "check@localhost"))}
+# QEMU links the events of all directories together: `disable name(`
+EVENT = re.compile(r"^(?:disable |vcpu )*(\w+)\(", re.MULTILINE)
 REROLL = re.compile(r"(v\d+-)?\d{4}-")
 
 
@@ -181,6 +183,7 @@ def check(store: Store, name: str | None, source: Path | None, build: bool) -> b
         tree = pristine(store, series)
         for part in parts:
             check_part(series, part, tree, results, build, store)
+            check_events(series, part, results)
     print(f"{results.passed} passed, {results.failed} failed")
     return not results.failed
 
@@ -228,6 +231,20 @@ def check_part(series: Mailable, part: Part, tree: Tree, results: Results, build
     same = tree.git.text("rev-parse", "HEAD^{tree}") == series.git.text(
         "rev-parse", f"{series.tips[part.name]}^{{tree}}")
     results.add(same, f"{part.name}: as mailed, it gives the tree that `up` gives")
+
+
+def check_events(series: Mailable, part: Part, results: Results) -> None:
+    """Two events of one name are found by the linker only, and only in some builds."""
+    old, new = (repeated_events(series.git, commit)
+                for commit in (series.base, series.tips[part.name]))
+    results.add(new <= old, f"{part.name}: trace events have names of their own",
+                "\n".join(sorted(new - old)))
+
+
+def repeated_events(git: Git, commit: str) -> set[str]:
+    found = git.run("grep", "-h", "-E", "^[^#]", commit, "--", "trace-events", "*/trace-events")
+    names = EVENT.findall(found.stdout.decode())
+    return {name for name in names if names.count(name) > 1}
 
 
 def checkpatch(tree: Tree, patch: Path, name: str, results: Results) -> None:

@@ -55,6 +55,8 @@ QEMU = {
     "gdbstub/system.c": SYSTEM_C, "gdbstub/gdbstub.c": SYSTEM_C.replace("handle", "packet"),
     "gdbstub/meson.build": "files('gdbstub.c')\n",
     "accel/meson.build": "subdir('kvm')\nsubdir('tcg')\n",
+    "target/ppc/trace-events": "kvm_exit(int why) \"\"\nsame_before(void) \"\"\n",
+    "target/arm/trace-events": "# kvm.c\ndisable same_before(void) \"\"\n",
     "target/ppc/kvm.c": KVM_C, "hw/ppc/table.h": "    0,\n" * 60, "docs/no-newline.txt": "one\ntwo",
     "docs/index.rst": "Title\n=====\n", "stubs/empty.c": "",
     "hw/ppc/latin.c": "/* \udce9t\udce9 */\nint a;\n",
@@ -1210,17 +1212,19 @@ def test_export_refuses(place: Place) -> None:
 
 def test_check(place: Place) -> None:
     said = place.run("check", GIT_CONFIG_GLOBAL="/dev/null")
-    assert said.splitlines()[-12:-1] == [
+    assert said.splitlines()[-14:-1] == [
         "ok     up; save changes nothing",
         "ok     target/ppc/seven.patch: git am", "ok     target/ppc/seven.patch: checkpatch",
         "ok     accel/guest-debug/step.patch: git am",
         "ok     accel/guest-debug/step.patch: checkpatch",
         "ok     fixes: as mailed, it gives the tree that `up` gives",
+        "ok     fixes: trace events have names of their own",
         "ok     gdbstub/stop-reason.patch: git am", "ok     gdbstub/stop-reason.patch: checkpatch",
         "ok     gdbstub/range-step.patch: git am", "ok     gdbstub/range-step.patch: checkpatch",
-        "ok     features: as mailed, it gives the tree that `up` gives"]
-    assert said.splitlines()[-1] == "11 passed, 0 failed"
-    assert place.run("check", "features").splitlines()[-1] == "6 passed, 0 failed"
+        "ok     features: as mailed, it gives the tree that `up` gives",
+        "ok     features: trace events have names of their own"]
+    assert said.splitlines()[-1] == "13 passed, 0 failed"
+    assert place.run("check", "features").splitlines()[-1] == "7 passed, 0 failed"
 
 
 def test_check_fails(place: Place) -> None:
@@ -1229,7 +1233,17 @@ def test_check_fails(place: Place) -> None:
     said = place.run("check", fails=1)
     assert "FAILED gdbstub/range-step.patch: checkpatch" in said
     assert "FAILED up; save changes nothing\n       gdbstub/stop-reason.patch\n" in said
-    assert said.splitlines()[-1] == "9 passed, 2 failed"
+    assert said.splitlines()[-1] == "11 passed, 2 failed"
+
+
+def test_check_trace_events(place: Place) -> None:
+    """Two targets that have an event of one name do not link, where both are linked."""
+    place.edit("target/arm/trace-events", "# kvm.c\n", "# kvm.c\nkvm_exit(int cpu) \"\"\n")
+    place.commit("target/arm: trace exits", "target/arm/exits.patch")
+    place.run("save", place.tree)
+    said = place.run("check", fails=1)
+    assert "FAILED features: trace events have names of their own\n       kvm_exit\n" in said
+    assert "ok     fixes: trace events have names of their own" in said
 
 
 def test_check_builds(place: Place) -> None:
