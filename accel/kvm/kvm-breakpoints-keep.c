@@ -146,21 +146,12 @@ static void renew(struct kvm_sw_breakpoint *bp)
     }
 }
 
-/*
- * A kernel's addresses are the same in all address spaces.  Other addresses are
- * tried only when the machine starts: the user may mean another address space.
- */
-static bool is_everywhere(const struct kvm_sw_breakpoint *bp)
-{
-    return (int64_t)bp->pc < 0;
-}
-
 static void leave_place(struct kvm_sw_breakpoint *bp)
 {
     trace_kvm_breakpoint_leave(bp->pc, bp->place);
     forget_looks(bp);
     kvm_breakpoints_leave_place(bp);
-    if (!is_everywhere(bp) && !bp->reported) {
+    if (!kvm_breakpoint_is_kernels(bp) && !bp->reported) {
         bp->reported = true;
         warn_report("the guest uses the memory of the breakpoint at 0x%"
                     VADDR_PRIx " for something else; when the guest is resumed "
@@ -248,7 +239,8 @@ static void do_place(CPUState *cpu, run_on_cpu_data data)
     struct kvm_sw_breakpoint *bp;
 
     QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
-        if (machine_runs && !bp->placed && !bp->in_image && is_everywhere(bp)) {
+        if (machine_runs && !bp->placed && !bp->in_image &&
+            kvm_breakpoint_is_kernels(bp)) {
             kvm_breakpoints_place(cpu, bp);
         }
     }
@@ -259,7 +251,8 @@ static void do_follow(CPUState *cpu, run_on_cpu_data data)
     struct kvm_sw_breakpoint *bp;
 
     QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
-        if (machine_runs && bp->placed && !bp->suspended && is_everywhere(bp)) {
+        if (machine_runs && bp->placed && !bp->suspended &&
+            kvm_breakpoint_is_kernels(bp)) {
             kvm_breakpoints_follow(cpu, bp);
         }
     }
@@ -287,8 +280,10 @@ static void place_later(void)
     bool placed = false, waits = false;
 
     QTAILQ_FOREACH(bp, &kvm_breakpoints, entry) {
-        placed |= is_everywhere(bp) && bp->placed;
-        waits |= is_everywhere(bp) && !bp->placed && !bp->in_image;
+        bool kernels = kvm_breakpoint_is_kernels(bp);
+
+        placed |= kernels && bp->placed;
+        waits |= kernels && !bp->placed && !bp->in_image;
     }
     if (waits) {
         ask_all(do_place);

@@ -236,7 +236,7 @@ static int set_trap(uint64_t place)
  */
 static bool is_in_image(const struct kvm_sw_breakpoint *bp)
 {
-    return kvm_breakpoints_booting() && (int64_t)bp->pc < 0 &&
+    return kvm_breakpoints_booting() && kvm_breakpoint_is_kernels(bp) &&
            rom_ptr_for_as(place_space(bp->place), place_addr(bp->place), 1);
 }
 

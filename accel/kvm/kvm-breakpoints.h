@@ -43,6 +43,17 @@ struct kvm_sw_breakpoint {
     QTAILQ_ENTRY(kvm_sw_breakpoint) entry;
 };
 
+/**
+ * kvm_breakpoint_is_kernels() - is it in the upper half of the address space?
+ *
+ * A kernel's addresses are the same in all address spaces.  Others are tried
+ * only when the machine starts: the user may mean another address space.
+ */
+static inline bool kvm_breakpoint_is_kernels(const struct kvm_sw_breakpoint *bp)
+{
+    return (int64_t)bp->pc < 0;
+}
+
 /* kvm-breakpoints.c.  All want the BQL */
 
 /**
