@@ -403,56 +403,6 @@ def goes_elsewhere(bench: Bench) -> None:
             check("memory", memory_of(target, memory, SIZE), OTHER_CODE)
 
 
-FW_CFG_DIRECTORY = 0x19
-
-
-def dma_code(descriptor: int, target: int) -> bytes:
-    """fw_cfg's address register has the high half at 0x514, the low one at 0x518."""
-    return bytes.fromhex("66ba1405 31c0 ef 66ba1805 b8") + descriptor.to_bytes(4, "big") + (
-        b"\xef\xbb" + target.to_bytes(4, "little") + bytes.fromhex("ffe3"))
-
-
-@pytest.mark.host(*on_x86.args)
-def written_by_dma(bench: Bench) -> None:
-    """code that a device writes over a breakpoint, with a DMA that the guest begins"""
-    code = b"P" * SIZE          # push %rax
-    with KvmBench(bench).stopped(extra=("-fw_cfg", f"name=opt/code,string={code.decode()}")
-                                 ) as (target, gdb):
-        begin = target.data + 0x2000 + 63 & ~63
-        descriptor, loop, there = (begin + 0x1000 * n for n in (1, 2, 4))
-        gdb.write_memory(loop, bytes.fromhex("ebfe"))
-
-        def read(key: int, length: int, to: int, then: int) -> None:
-            gdb.write_memory(descriptor, (key << 16 | 0xa).to_bytes(4, "big")
-                             + length.to_bytes(4, "big") + to.to_bytes(8, "big"))
-            gdb.write_memory(begin, dma_code(descriptor, then))
-            place(gdb, begin)
-
-        read(FW_CFG_DIRECTORY, 0x1000, there, loop)
-        gdb.run_to(loop)
-        listed = gdb.read_memory(there, 0x1000)
-        key, = (int.from_bytes(listed[at + 4:at + 6], "big")
-                for at in range(4, 0x1000 - 64, 64)
-                if listed[at + 8:].startswith(b"opt/code\0"))
-        gdb.insert(there, SOFTWARE, 1)
-        stack = gdb.read(["r4"])["r4"]
-        read(key, SIZE, there, loop)            # noticed, and looked for from then on
-        gdb.resume("vCont;c")
-        time.sleep(1)
-        gdb.interrupt(10)
-        for number in range(30):
-            gdb.write_memory(there, bytes(SIZE))
-            read(key, SIZE, there, there)
-            gdb.write("r4", stack)
-            answers(gdb, "vCont;c")
-            check(f"{number}: pc", pc_of(gdb), there)
-            check(f"{number}: memory", gdb.read_memory(there, SIZE), code)
-            gdb.step()
-            check(f"{number}: rsp", gdb.read(["r4"])["r4"], stack - 8)
-        gdb.remove(there, SOFTWARE, 1)
-        check("memory", gdb.read_memory(there, SIZE), code)
-
-
 MODULE_ROUNDS = ("n=0", "while :; do", "n=$((n + 1))",
                  "/bin/busybox insmod /lib/dummy.ko numdummies=0",
                  'echo "round $n $(/bin/busybox grep -w dummy_setup /proc/kallsyms)"',

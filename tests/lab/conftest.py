@@ -27,7 +27,8 @@ from rsp import RspError
 # In this order
 MODULES = {"ci_steps": on_power, "ci_interrupts": on_power, "ci_places": on_power,
            "ci_points": on_power, "ci_arm64": on_arm64, "ci_x86": on_x86,
-           "ci_left_in": on_all, "ci_boot": on_all, "ci_gdbstub": on_power,
+           "ci_left_in": on_all, "ci_boot": on_all,
+           "ci_dma": pytest.mark.host(*on_arm64.args, *on_x86.args), "ci_gdbstub": on_power,
            "ci_migration": on_power,
            "ci_lockstep": on_power,
            "ci_linux": on_linux}
