@@ -107,6 +107,22 @@ class Bench:
             process.kill()
         return said
 
+    def bare(self, name: str) -> str:
+        """The first line that a program of its own prints, without LVZ; or what QEMU says."""
+        elf = self.work / f"{name}.elf"
+        subprocess.run([*GCC.split(), "-Ttext=0x1000000", "-Wl,-N", "-o", elf,
+                        HERE / f"{name}.S"], check=True)
+        with subprocess.Popen([self.qemu, *MACHINE.split(), "-cpu", "la464", "-kernel", elf,
+                               "-serial", "stdio"], stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            late = threading.Timer(LIMIT, process.kill)
+            late.start()
+            assert process.stdout
+            said = process.stdout.readline()
+            late.cancel()
+            process.kill()
+        return said
+
     def refusal(self, *options: str) -> str:
         """What QEMU says, which does not start."""
         done = subprocess.run([self.qemu, *MACHINE.split(), *options], timeout=30,

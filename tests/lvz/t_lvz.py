@@ -35,6 +35,11 @@ def no_walker(bench: Bench) -> None:
     assert "lvz=on needs ptw=off" in bench.refusal("-cpu", "max,lvz=on")
 
 
+def unaligned(bench: Bench) -> None:
+    """without LVZ: ll, atomics and jumps to an unaligned address raise ALE, and ADEF"""
+    assert bench.bare("unaligned") == "ok\n"
+
+
 def migrates(bench: Bench) -> None:
     """A machine in guest mode, with a guest's timer running, goes on at the destination"""
     state = bench.work / "state"
