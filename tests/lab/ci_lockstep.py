@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import stream_arm64
-from bench import Bench, on_arm64
+import stream_loongarch64
+from bench import Bench, on_arm64, on_loong64
 from generator import AnyCell
 from lockstep import Options, Result
 from matrix import run_stream
@@ -90,3 +91,32 @@ def stream_arm64_big_endian(bench: Bench) -> None:
 def stream_arm64_smp(bench: Bench) -> None:
     """clauses 1, 2, 4: the same while another vCPU takes exceptions; arm64, BE, translation"""
     stream_a64(bench, False, True, 2)
+
+
+def stream_la(bench: Bench, mode: str, cpus: int, seconds: float = 20) -> None:
+    run_cell(bench, stream_loongarch64.Cell(mode, cpus), 3000, seconds,
+             {"integer", "load and store", "branch", "ertn"}, 60)
+
+
+@on_loong64
+def stream_loongarch64_direct(bench: Bench) -> None:
+    """clauses 1, 2, 3, 6: generated instructions as TCG; LoongArch, direct addresses"""
+    stream_la(bench, "direct", 1)
+
+
+@on_loong64
+def stream_loongarch64_window(bench: Bench) -> None:
+    """clauses 1, 2, 3, 6: generated instructions as TCG; LoongArch, mapped by windows"""
+    stream_la(bench, "window", 1)
+
+
+@on_loong64
+def stream_loongarch64_paged(bench: Bench) -> None:
+    """clauses 1, 2, 3, 6: generated instructions as TCG; LoongArch, mapped by page tables"""
+    stream_la(bench, "paged", 1)
+
+
+@on_loong64
+def stream_loongarch64_smp(bench: Bench) -> None:
+    """clauses 1, 2, 4: the same while another vCPU takes exceptions; LoongArch, windows"""
+    stream_la(bench, "window", 2, 30)

@@ -152,8 +152,8 @@ class Lab:
         if "error" in said:
             keeper.close()
             raise LabError(f"the host at {path}: {said['error']}")
-        lab = cls(LabConfig(Path(said["kernel_dir"]), work, pc_bios, said["machine"]),
-                  progress, children)
+        lab = cls(LabConfig(Path(said["kernel_dir"]), work, pc_bios, said["machine"],
+                            said["l0"]), progress, children)
         lab.keeper, lab.shell = keeper, Shell(socket.socket(fileno=fds[0]))
         lab.gdb_ports = said["gdb_ports"]
         lab.console, lab.parcel = Path(said["console"]), Path(said["parcel"])
@@ -163,7 +163,8 @@ class Lab:
     def description(self) -> dict[str, Any]:
         """What attach() has to be told."""
         return {"kernel_dir": str(self.config.kernel_dir.resolve()),
-                "machine": self.config.machine, "gdb_ports": self.gdb_ports,
+                "machine": self.config.machine, "l0": self.config.l0,
+                "gdb_ports": self.gdb_ports,
                 "console": str(self.console), "parcel": str(self.parcel)}
 
     def __enter__(self) -> Self:

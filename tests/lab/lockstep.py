@@ -42,6 +42,7 @@ from rules import Rules                                         # noqa: E402
 # A store-conditional may fail for reasons of the host's, an interrupt of its own
 # for one.  The sequence is run again from its load-reserve then, this often at most.
 LOST_AGAIN = 4
+MOST_DETOURS = 4                # of one instruction, see Rules.detour
 TRAIL = 20                      # steps that are shown before one that differs
 
 def frame(packet: str) -> bytes:
@@ -79,6 +80,7 @@ class Result:
     rules: Rules | None = None
     done: bool = False          # came to the end
     early: int = 0              # see Options.fetches_early
+    detours: int = 0            # see Rules.detour
     lost: int = 0               # reservations, see LOST_AGAIN
     others: list[int] = field(default_factory=list)     # rounds of the other vCPUs
     words: Counter[int] = field(default_factory=Counter)
@@ -273,6 +275,9 @@ class Lockstep:
         if options.cpus > 1:
             tested.step_frame = frame("vCont;s:p1.1;c")
         self.check_one_sided(known)
+        # (first, last) instruction of what one side may do more
+        self.detour = [image.symbols[name] for name in self.rules.detour or ()
+                       if name in image.symbols]
 
     def check_one_sided(self, known: set[str]) -> None:
         """What is to be compared, both have."""
@@ -490,12 +495,16 @@ class Lockstep:
                         tested.write([], step=True)
                         tested.stopped(timeout)
                 # The next step begins before this one is looked at.
-                going = not (after in (done, look, unmapped) or options.every_memory
+                going = not (self.detour or after in (done, look, unmapped)
+                             or options.every_memory
                              and result.steps % options.every_memory == 0
                              or result.steps >= options.max_steps
                              or options.seconds and result.steps % 64 == 0)
                 tested.ask(apart, step=going)
                 tested.take(apart, timeout)
+                if self.detour:
+                    self.take_detours(apart)
+                    after = reference.pc
                 if options.fetches_early and after == unmapped != tested.pc:
                     result.early += 1
                     reference.step(apart, timeout)
@@ -521,11 +530,14 @@ class Lockstep:
         timeout = self.options.timeout
         before = self.tested.g.decode()
         self.tested.finish(apart, timeout)
+        self.reference.step(apart, timeout)
+        if self.detour:
+            self.take_detours(apart)
         goal = self.tested.pc
         for _ in range(self.rules.sequence):
-            self.reference.step(apart, timeout)
             if self.reference.pc == goal:
                 break
+            self.reference.step(apart, timeout)
         for _ in range(LOST_AGAIN):
             if not self.rules.lost(self.differences()):
                 return
@@ -534,6 +546,20 @@ class Lockstep:
             if (answer := self.tested.read(timeout)) != b"OK":
                 raise RspError(f"G: {answer.decode('latin-1')}")
             self.tested.step(apart, timeout)
+
+    def take_detours(self, apart: list[Register]) -> None:
+        """One side is where the other did not go: let it come back from there."""
+        first, last = self.detour
+        for target, other in ((self.reference, self.tested), (self.tested, self.reference)):
+            for _ in range(MOST_DETOURS):
+                if target.pc != first or other.pc == first:
+                    break
+                self.result.detours += 1
+                self.run_to(target, last)
+                target.step(apart, self.options.timeout)
+                # Raised by an instruction, or by the fetch of the one behind it?
+                if target.pc != other.pc:
+                    target.step(apart, self.options.timeout)
 
     def look(self) -> None:
         """Let both store what `g` does not give, and compare that."""
@@ -576,9 +602,9 @@ def connect(spec: str, number: int, options: argparse.Namespace, children: Child
     rules = RULES[(cell.arch if cell else PPC64).name]
     if spec == "tcg":
         reference = TcgReference(
-            options.payload, options.work, children, cpu=options.cpu or rules.cpu,
-            name=f"tcg{number}", machine=cell.machine if cell else "",
-            memory=cell.memory if cell else "512M", arch=rules.arch)
+            options.payload, options.work, children, qemu=os.environ.get("QGD_L0", ""),
+            cpu=options.cpu or rules.cpu, name=f"tcg{number}",
+            machine=cell.machine if cell else "", memory=cell.memory if cell else "512M", arch=rules.arch)
         stack.callback(reference.close)
         return Target(f"tcg{number}", Gdb(reference.socket), rules)
     if spec == "lab":

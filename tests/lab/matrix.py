@@ -49,8 +49,9 @@ def run_stream(lab: Lab, qemu: Path, cell: AnyCell, seed: int, work: Path,
     guest = lab.start_l2(L2Config(qemu=qemu, payload=payload, cpus=cell.cpus,
                                   machine=cell.machine, memory=cell.memory))
     try:
-        reference = TcgReference(payload, work, lab.children, cpu=cell.cpu, name="reference",
-                                 machine=cell.machine, memory=cell.memory, arch=cell.arch)
+        reference = TcgReference(payload, work, lab.children, qemu=lab.config.l0, cpu=cell.cpu,
+                                 name="reference", machine=cell.machine, memory=cell.memory,
+                                 arch=cell.arch)
         try:
             lockstep = Lockstep(Image.load(payload),
                                 Target("tcg", Gdb(reference.socket), rules),
@@ -162,6 +163,7 @@ def run_cells(options: argparse.Namespace, cells: list[AnyCell], book: Book, con
                         return
                     repeat = (f"tests/lab/matrix.py --arch {options.arch} --qemu "
                               f"{options.qemu} --kernel-dir {options.kernel_dir} "
+                              + (f"--l0 {options.l0} " if options.l0 else "") +
                               f"--resume /dev/null "
                               f"--only '^{cell}$' --seed {seed}")
                     result, _ = run_stream(
@@ -197,6 +199,8 @@ def main(argv: list[str]) -> int:
     add("--total", type=int, default=1_000_000, metavar="N",
         help="for all chosen cells together (default %(default)s)")
     add("--seed", type=int, default=1)
+    add("--l0", default=env("QGD_L0", ""), metavar="FILE",
+        help="the emulated host's QEMU, and the reference (default: the distribution's)")
     add("--host-cpus", type=int, default=2, metavar="N",
         help="of the emulated host; 1: may share a machine (default %(default)s)")
     add("--sections", type=int, default=SECTIONS, help="of a guest: about 250 steps each")
@@ -226,7 +230,8 @@ def main(argv: list[str]) -> int:
     try:
         book = Book(resume, options.qemu, options.fresh and resume.is_file())
         config = LabConfig(kernel_dir=Path(options.kernel_dir), work=options.work,
-                           pc_bios=Path(options.pc_bios), l1_cpus=options.host_cpus)
+                           pc_bios=Path(options.pc_bios), l1_cpus=options.host_cpus,
+                           l0=options.l0)
         run_cells(options, cells, book, config, children, begun + options.time_limit)
     except LabError as err:
         err.report()

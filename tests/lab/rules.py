@@ -34,6 +34,9 @@ class Rules:
     area = 0x600
     rounds, wrong = 0x70, 0x78
     disassembler: tuple[str, ...]       # objdump's options
+    # Where an exception's handler begins and the address of its last instruction, which
+    # goes back to what raised it.  It may be raised on one side only: a TLB is not the same
+    detour: tuple[str, str] | None = None
     # Is the payload where its addresses say, whatever the mode may access?
     physical = False
 
