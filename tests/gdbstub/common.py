@@ -170,6 +170,7 @@ class Bench:
     """What every test gets."""
 
     READY_KIND = 0              # of the breakpoint at `ready`
+    KINDS: tuple[int, ...] = (0, 1)     # of breakpoints that there are: software, hardware
 
     def __init__(self, options: argparse.Namespace, children: Children) -> None:
         self.options = options

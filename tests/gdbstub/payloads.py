@@ -13,6 +13,7 @@ LAB = HERE.parent.parent / "lab" / "payload"            # bare.inc
 ASSEMBLY = "guest"              # big-endian
 ARM64 = "guest-arm64"
 X86 = "guest-x86"
+LOONG64 = "guest-loongarch64"
 C = {"loop-O0": "-O0", "loop-O1": "-O1"}                # little-endian
 NAMES = (ASSEMBLY, *C)
 
@@ -39,15 +40,24 @@ def build(name: str, out: Path, tools: str = "powerpc64le-linux-gnu-") -> Path:
     return elf
 
 
-def build_arm64(out: Path, tools: str = "aarch64-linux-gnu-") -> Path:
-    """The same for arm64: ASSEMBLY only."""
+def build_elf(name: str, out: Path, tools: str) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    obj, elf = out / f"{ARM64}.o", out / f"{ARM64}.elf"
-    subprocess.run([f"{tools}as", "-o", obj, HERE / f"{ARM64}.S"], check=True)
+    obj, elf = out / f"{name}.o", out / f"{name}.elf"
+    subprocess.run([f"{tools}as", "-o", obj, HERE / f"{name}.S"], check=True)
     subprocess.run([f"{tools}ld", "-static", "-z", "max-page-size=4096",
-                    "--no-warn-rwx-segments", "-T", HERE / f"{ARM64}.ld", "-o", elf, obj],
+                    "--no-warn-rwx-segments", "-T", HERE / f"{name}.ld", "-o", elf, obj],
                    check=True)
     return elf
+
+
+def build_arm64(out: Path, tools: str = "aarch64-linux-gnu-") -> Path:
+    """The same for arm64: ASSEMBLY only."""
+    return build_elf(ARM64, out, tools)
+
+
+def build_loong64(out: Path, tools: str = "loongarch64-linux-gnu-") -> Path:
+    """The same for LoongArch, with what every host's tests need."""
+    return build_elf(LOONG64, out, tools)
 
 
 def build_user(out: Path, tools: str = "x86_64-linux-gnu-") -> Path:

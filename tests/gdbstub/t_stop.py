@@ -341,7 +341,7 @@ def step_off(bench: Bench) -> None:
 def moved_onto(bench: Bench) -> None:
     """item 11: one that the client has put on a breakpoint meets it first"""
     with bench.stopped() as (guest, gdb):
-        for point in (SOFTWARE, HARDWARE):
+        for point in bench.KINDS:
             place(gdb, guest.spin + 4)
             gdb.write("r3", 0)
             gdb.insert(guest.spin, point)

@@ -28,7 +28,7 @@ on_arm64 = pytest.mark.host(*ARM64.hosts.keys() - on_nested.args)
 on_x86 = pytest.mark.host(*X86.hosts)
 on_loong64 = pytest.mark.host(*LOONG64.hosts)
 on_linux = pytest.mark.host(*on_power.args, *on_arm64.args)
-on_all = pytest.mark.host(*on_linux.args, *on_x86.args)
+on_all = pytest.mark.host(*on_linux.args, *on_x86.args, *on_loong64.args)
 
 
 class Bench:

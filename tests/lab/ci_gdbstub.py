@@ -35,7 +35,8 @@ from ci_steps import (GET_REGS, KVM_RUN, SET_REGS, count_ioctls,       # noqa: E
                       ioctls_of)
 from common import (FIRST, SECOND, answers, check_thread, goes_on, on, place,  # noqa: E402
                     other_than, refused, thread_of)
-from lablib import ARM64, HOST_FROM_L1, X86, L2, L2Config, TcgReference    # noqa: E402
+from lablib import (ARM64, HOST_FROM_L1, LOONG64, X86, L2, L2Config,  # noqa: E402
+                    TcgReference)
 from rsp import Gdb, RspError, RspTimeout, Stop                 # noqa: E402
 
 SOFTWARE, HARDWARE = 0, 1
@@ -79,6 +80,9 @@ class KvmBench(common.Bench):
         if self.lab.lab.arch is X86:
             self.READY_KIND = HARDWARE          # the code is not in RAM before that
             return {payloads.ASSEMBLY: payloads.build_x86(out)}
+        if self.lab.lab.arch is LOONG64:
+            self.KINDS = (SOFTWARE,)            # KVM has no others
+            return {payloads.ASSEMBLY: payloads.build_loong64(out)}
         return super().build_payloads(out) | {name: self.lab.payloads[name]
                                               for name in ("range", "points", "places", "cede")}
 
@@ -696,7 +700,7 @@ def step_off(bench: Bench) -> None:
     """c and s on one's own Z0, Z1 run that instruction"""
     def single(kvm: common.Bench) -> None:
         with kvm.stopped() as (target, gdb):
-            for kind in (SOFTWARE, HARDWARE):
+            for kind in kvm.KINDS:
                 t_stop.continue_off(target, gdb, kind)
             for step in (f"vCont;s:{FIRST}", "s"):
                 for point in range(target.spin, target.spin_end, 4):
@@ -709,7 +713,7 @@ def step_off(bench: Bench) -> None:
                     check("c: pc", pc_of(gdb), target.spin + 4 * (n % 3))
                 for point in range(target.spin, target.spin_end, 4):
                     gdb.remove(point)
-            for n in range(3):
+            for n in range(3 if HARDWARE in kvm.KINDS else 0):
                 place(gdb, target.spin + 4)
                 gdb.insert(target.spin + 4, HARDWARE)
                 answers(gdb, f"vCont;s:{FIRST}")
@@ -798,7 +802,7 @@ def step_off_one_by_two(bench: Bench) -> None:
     def both_on_one(_: common.Bench) -> None:
         with kvm.stopped(2) as (target, gdb):
             first, last = target.straight + 4, target.straight_end
-            for kind in (SOFTWARE, HARDWARE):
+            for kind in kvm.KINDS:
                 for n in range(6):
                     gdb.insert(first, kind)
                     gdb.insert(last)

@@ -19,7 +19,8 @@ from bench import Bench, check, pc_of                           # noqa: E402
 from ci_gdbstub import KvmBench, Target                         # noqa: E402
 from ci_steps import KVM_RUN, ioctls_of                               # noqa: E402
 from common import answers, place                               # noqa: E402
-from lablib import ARM64, L1_GDB_PORT, PPC64, X86, Architecture     # noqa: E402
+from lablib import (ARM64, L1_GDB_PORT, LOONG64, PPC64, X86,     # noqa: E402
+                    Architecture)
 from rsp import Gdb                                             # noqa: E402
 
 STATE = "/tmp/left-in"                  # in the host
@@ -27,12 +28,14 @@ XCPU = 24                               # the signal of a stop that migration ma
 STOPPED_STATES = ("paused", "postmigrate", "prelaunch", "debug")
 
 # Memory that no payload uses, and an instruction that does nothing
-SCRATCH = {PPC64.name: 0x4000000, ARM64.name: 0x44000000, X86.name: 0x400000}
+SCRATCH = {PPC64.name: 0x4000000, ARM64.name: 0x44000000, X86.name: 0x400000,
+           LOONG64.name: 0x4000000}
 NOP = {PPC64.name: bytes.fromhex("60000000"), ARM64.name: bytes.fromhex("1f2003d5"),
-       X86.name: bytes.fromhex("3e3e3e90")}
+       X86.name: bytes.fromhex("3e3e3e90"), LOONG64.name: bytes.fromhex("00004003")}
 SIZE = 4                                # of each instruction of `straight`
 # What counts, and where that is stored
-REGISTERS = {PPC64.name: ("r3", "r31"), ARM64.name: ("x3", "x27"), X86.name: ("r3", "r14")}
+REGISTERS = {PPC64.name: ("r3", "r31"), ARM64.name: ("x3", "x27"), X86.name: ("r3", "r14"),
+             LOONG64.name: ("r3", "r27")}
 
 
 def arch_of(bench: Bench) -> Architecture:
