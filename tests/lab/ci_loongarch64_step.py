@@ -30,12 +30,10 @@ def build(bench: Bench) -> Path:
     out = bench.options.work / "payloads"
     out.mkdir(parents=True, exist_ok=True)
     obj, elf = out / "loongarch64.o", out / "loongarch64.elf"
-    if not elf.exists():
-        subprocess.run([f"{TOOLS}as", "-o", obj,
-                        HERE / "payload" / "loongarch64.S"], check=True)
-        # Above the device tree and the boot code of the board
-        subprocess.run([f"{TOOLS}ld", "-static", "-N", "--no-warn-rwx-segments",
-                        "-Ttext=0x1000000", "-o", elf, obj], check=True)
+    subprocess.run([f"{TOOLS}as", "-o", obj, HERE / "payload" / "loongarch64.S"], check=True)
+    # Above the device tree and the boot code of the board
+    subprocess.run([f"{TOOLS}ld", "-static", "-N", "--no-warn-rwx-segments",
+                    "-Ttext=0x1000000", "-o", elf, obj], check=True)
     return elf
 
 
@@ -215,3 +213,33 @@ def ranges(bench: Bench) -> None:
         bench.notes.append(f"loongarch64: {each:.1f} ioctls for a step with `g`, "
                            f"{taken:.2f} for an instruction of a range")
         check("at most 6 and 3", (each <= 6, taken <= 3), (True, True))
+
+
+def entries_move(bench: Bench) -> None:
+    """clause 1: EENTRY and ECFG.VS written: the next exception ends at the new entry"""
+    with ready(bench) as (_, gdb, symbols):
+        new = symbols["entries"] + 0x40 * 512
+        for vs in (0, 3, 7):
+            put(gdb, symbols["set_entries"], **{T1: vs << 16, T2: new})
+            for n in range(1, 4):
+                gdb.step()
+            # syscall: 0xb
+            check(f"VS {vs}: pc", pc_of(gdb), new + (0xb * (4 << vs) if vs else 0))
+            put(gdb, symbols["set_entries"],
+                **{T1: 7 << 16, T2: symbols["entries"]})
+            gdb.step()
+            gdb.step()
+
+
+def kernel_from_user(bench: Bench) -> None:
+    """clause 2: at PLV3 a breakpoint where only PLV0 has a window, and out again"""
+    with ready(bench) as (_, gdb, symbols):
+        at_user(gdb, symbols)
+        place = symbols["spin"] | 0x9 << 60
+        code = gdb.read_memory(symbols["spin"], 4)
+        gdb.insert(place)
+        check("memory at the stop", gdb.read_memory(symbols["spin"], 4), code)
+        gdb.step()
+        gdb.remove(place)
+        gdb.step()
+        check("memory without it", gdb.read_memory(symbols["spin"], 4), code)

@@ -144,6 +144,7 @@ interrupt:
 refill:
     b refill
     .balign 4096
+    .globl entries
 entries:
     .rept 64
     .balign 512
@@ -176,6 +177,11 @@ touch: ld.d $t0, $t1, 0
 idling: idle 0
     nop
     b idling
+    .globl set_entries
+set_entries:
+    csrwr $t1, ECFG
+    csrwr $t2, EENTRY
+    syscall 0
     .globl loop
 loop: addi.d $t2, $t2, 1
     addi.d $t3, $t3, 1
