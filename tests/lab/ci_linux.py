@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import Bench, check, on_arm64, on_power
+from bench import Bench, check, on_arm64, on_loong64, on_power
 from lablib import L2, L2Config, l2_program
 from linuxguest import BE, SE
 from rsp import Gdb, RspError
@@ -461,7 +461,7 @@ def user_from_el1(bench: Bench) -> None:
 
 
 # There it wants a machine with no other load
-@pytest.mark.by_hand(*on_power.args)
+@pytest.mark.by_hand(*on_power.args, *on_loong64.args)
 def soak_short(bench: Bench) -> None:
     """clauses 3, 4, 5: 4 vCPUs under load, random steps, breakpoints, stops (soak.py)"""
     with busy(bench, 4) as (guest, console):

@@ -20,18 +20,18 @@ from pathlib import Path
 
 import pytest
 
-from bench import Bench, on_all, on_arm64, on_linux, on_power, on_x86
+from bench import Bench, on_all, on_arm64, on_linux, on_loong64, on_power, on_x86
 from lablib import HOSTS, X86, Children, Lab, LabConfig, LabError, Progress
 from rsp import RspError
 
 # In this order
 MODULES = {"ci_steps": on_power, "ci_interrupts": on_power, "ci_places": on_power,
            "ci_points": on_power, "ci_arm64": on_arm64, "ci_x86": on_x86,
-           "ci_left_in": on_all, "ci_boot": on_all,
+           "ci_left_in": on_all, "ci_boot": pytest.mark.host(*on_linux.args, *on_x86.args),
            "ci_dma": pytest.mark.host(*on_arm64.args, *on_x86.args), "ci_gdbstub": on_power,
            "ci_migration": on_power,
            "ci_lockstep": on_power,
-           "ci_linux": on_linux}
+           "ci_linux": pytest.mark.host(*on_linux.args, *on_loong64.args)}
 FULL_LIMIT = 3600
 LAB = pytest.StashKey[Lab]()
 

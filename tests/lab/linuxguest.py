@@ -312,4 +312,90 @@ class Arm64Linux(Linux):
             session.counts["SS of the guest's own"] += 1
 
 
-LINUX = {"ppc64el": Ppc64Linux, "arm64": Arm64Linux}
+class Loong64Linux(Linux):
+    names = (*(f"r{n}" for n in range(32)), "pc")
+    told = ("badv",)
+    still = (*names, "badv")
+    hot = ("sys_getppid", "do_sched_yield", "hrtimer_interrupt", "constant_timer_interrupt",
+           "do_syscall", "timerfd_read_iter", "update_process_times")
+    getppid = "sys_getppid"
+    # Debian's package has neither an ELF file nor a System.map
+    init = (f"/bin/busybox grep -E ' ({'|'.join(hot)})$' /proc/kallsyms",)
+    probes = ("/bin/probes sys_umask+24 $(/bin/busybox nproc) &",)
+    waits = frozenset([0x06488000])     # idle
+    idle = 4
+    sound = r"ptrace round \d+ (hash \S+ points \d+)$"
+    SYMBOL = Arm64Linux.SYMBOL
+    # gdb has no CSR, but QEMU's monitor
+    ENTRY = re.compile(r"\bEENTRY +([0-9a-f]+)")
+    REFILL_ENTRY = re.compile(r"\bTLBRENTRY +([0-9a-f]+)")
+    SIZE, COUNT, REFILL = 0x200, 80, 0x3f           # of the entries; a code of its own
+
+    def __init__(self, vmlinux: Path, tools: str) -> None:
+        super().__init__(vmlinux, tools)
+        self.entries: set[int] = set()
+        self.refill: set[int] = set()
+
+    def symbols(self, session: Session, names: Iterable[str]) -> dict[str, int]:
+        said = {found[2]: int(found[1], 16) for line in session.console.lines
+                if (found := self.SYMBOL.match(line))}
+        return {name: said[name] for name in names if name in said}
+
+    def attached(self, session: Session) -> None:
+        if not self.entries:
+            said = session.gdb.monitor("info registers -a", 30)
+            self.refill = {int(at, 16) for at in self.REFILL_ENTRY.findall(said)}
+            self.entries = {int(at, 16) for at in self.ENTRY.findall(said)}
+
+    def word(self, session: Session, regs: dict[str, int]) -> int | None:
+        try:
+            return int.from_bytes(session.gdb.read_memory(regs["pc"], 4), "little")
+        except RspError:
+            return None
+
+    def successors(self, word: int, regs: dict[str, int]) -> set[int] | None:
+        """None: ertn, load-linked"""
+        pc, opcode = regs["pc"], word >> 26
+        source = regs[f"r{word >> 5 & 31}"]
+
+        def target(value: int, bits: int, base: int = pc) -> int:
+            return base + ((value ^ 1 << bits - 1) - (1 << bits - 1)) * 4 & MASK
+
+        if opcode in (0x14, 0x15):                                      # b, bl
+            return {target(word >> 10 & 0xffff | (word & 0x3ff) << 16, 26)}
+        if opcode in (0x10, 0x11, 0x12):                                # beqz, bnez, bceqz
+            return {pc + 4, target(word >> 10 & 0xffff | (word & 31) << 16, 21)}
+        if opcode == 0x13:                                              # jirl
+            return {target(word >> 10 & 0xffff, 16, source)}
+        if 0x16 <= opcode <= 0x1b:                                      # beq, ...
+            return {pc + 4, target(word >> 10 & 0xffff, 16)}
+        if word == 0x06483800 or word & 0xfd000000 == 0x20000000:       # ertn, ll
+            return None
+        if word >> 15 in (0x54, 0x56):                                  # break, syscall
+            return set()
+        return {pc + 4}
+
+    def may_stay(self, session: Session, word: int | None, before: dict[str, int]) -> bool:
+        """One that waits, which answers without having moved."""
+        return word in self.waits or session.word_before(before) in self.waits
+
+    def vector(self, pc: int) -> int | None:
+        if pc in self.refill:
+            return self.REFILL
+        for base in self.entries:
+            at = pc - base
+            if 0 <= at < self.SIZE * self.COUNT and not at % self.SIZE:
+                return at // self.SIZE
+        return None
+
+    def asynchronous(self, vector: int) -> bool:
+        """Those of interrupts are behind all of exceptions."""
+        return vector >= 64
+
+    def kernel_text(self, session: Session, functions: Iterable[int]) -> dict[int, bytes]:
+        """By physical addresses, which a direct mapped window has in the lower bits."""
+        places = [(at, 0x400) for at in sorted(self.entries)] + [(at, 64) for at in functions]
+        return {at: session.physical(at & (1 << 48) - 1, length) for at, length in places}
+
+
+LINUX = {"ppc64el": Ppc64Linux, "arm64": Arm64Linux, "loong64": Loong64Linux}

@@ -91,6 +91,28 @@ int main(int argc, char **argv)
             : [mem] "r" (&in_memory), [at] "r" (&atomic), [one] "w" (one),
               [parent] "r" (parent)
             : "x0", "x3", "x4", "x8", "cc", "memory");
+#elif defined(__loongarch64)
+        asm volatile(
+            "1: addi.d %[reg], %[reg], 1\n"
+            "   ld.d  $t0, %[mem], 0\n"
+            "   addi.d $t0, $t0, 1\n"
+            "   st.d  $t0, %[mem], 0\n"
+            "2: ll.d  $t0, %[at], 0\n"
+            "   addi.d $t0, $t0, 1\n"
+            "   sc.d  $t0, %[at], 0\n"
+            "   beqz  $t0, 2b\n"
+            "   fadd.d %[fpr], %[fpr], %[one]\n"
+            "   li.w  $a7, 173\n"                           /* getppid */
+            "   syscall 0\n"
+            "   beq   $a0, %[parent], 3f\n"
+            "   addi.d %[result], %[result], 1\n"
+            "3: addi.d %[left], %[left], -1\n"
+            "   bnez  %[left], 1b\n"
+            : [reg] "+r" (in_register), [fpr] "+f" (in_fpr), [left] "+r" (left),
+              [result] "+r" (result)
+            : [mem] "r" (&in_memory), [at] "r" (&atomic), [one] "f" (one),
+              [parent] "r" (parent)
+            : "a0", "a7", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "memory");
 #endif
         if (result || in_memory != in_register || atomic != in_register ||
             in_fpr != (double)in_register) {

@@ -10,7 +10,8 @@
  * On POWER the kernel emulates the first, and single-steps the others by
  * MSR[SE].  arm64's runs the first out of line with a brk behind it, and
  * emulates ours: it would step all but a branch or the like by the processor's
- * software step, which a debugger outside may take away.
+ * software step, which a debugger outside may take away.  LoongArch's runs both out
+ * of line with a break behind them.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -48,6 +49,15 @@ asm("   .pushsection .text\n"
     "   cbnz x0, 1f\n"
     "   udf 0\n"
     "1: ret\n"
+    "   .popsection\n");
+#elif defined(__loongarch64)
+asm("   .pushsection .text\n"
+    "   .globl probed, probed_insn\n"
+    "probed:\n"
+    "   li.w $a0, 1\n"
+    "probed_insn:\n"
+    "   addi.d $a0, $a0, 1\n"
+    "   ret\n"
     "   .popsection\n");
 #endif
 

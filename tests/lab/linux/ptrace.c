@@ -48,6 +48,8 @@ static void wait_stop(pid_t pid, int want)
 #include "ptrace_ppc64.h"
 #elif defined(__aarch64__)
 #include "ptrace_arm64.h"
+#elif defined(__loongarch64)
+#include "ptrace_loongarch64.h"
 #endif
 
 int main(void)
