@@ -33,7 +33,7 @@ sys.path.insert(0, str(REPO / "scripts"))
 from qemu_series import patchfile                               # noqa: E402
 from qemu_series.git import Refusal                             # noqa: E402
 
-KINDS = ("native", "gdbstub", "lvz", "power", "arm64", "x86")
+KINDS = ("native", "gdbstub", "lvz", "power", "arm64", "loongarch64", "x86")
 CAUGHT_BY = re.compile(r"^Caught-by: (\S+) (\S+)$", re.MULTILINE)
 SOURCES = ("accel", "include", "meson.build", "target", "tests/model", "tests/unit")
 LIMIT = 120                     # seconds; a test that hangs has noticed
