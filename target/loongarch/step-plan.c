@@ -149,6 +149,16 @@ static bool can_branch(const LoongArchStepInsn *insn,
     return true;
 }
 
+/* Of others than branches it is not known which units are enabled */
+static bool can_complete(const LoongArchStepInsn *insn,
+                         const LoongArchStepRegs *regs)
+{
+    bool branch = insn->cls == LOONGARCH_STEP_BRANCH ||
+                  insn->cls == LOONGARCH_STEP_JISCR;
+
+    return !branch || can_branch(insn, regs);
+}
+
 static bool emulate_branch(const LoongArchStepInsn *insn, uint64_t next,
                            LoongArchStepRegs *regs)
 {
@@ -225,7 +235,7 @@ void loongarch_step_plan_make(LoongArchStepPlan *plan,
     case LOONGARCH_STEP_ERTN:
         break;
     default:
-        plan->have_next = true;
+        plan->have_next = can_complete(&plan->insn, regs);
         plan->next = loongarch_step_successor(&plan->insn, &branch);
     }
     plan->run = !emulate(plan, word, trap, &plan->after);
