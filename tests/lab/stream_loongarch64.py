@@ -165,7 +165,7 @@ BOUND = """
 ATOMICS = ("amswap amadd amand amor amxor ammax ammin").split()
 
 # The last two are jiscr0 and jiscr1 of LBT, which the emulated processor has not
-ILLEGAL = (0xffffffff, 0x00000000, 0x05000000, 0x00120000, 0x38600000, 0x48000200, 0x48000300)
+ILLEGAL = (0xffffffff, 0x00000000, 0x2d000000, 0x3fffffff, 0x05000000, 0x48000200, 0x48000300)
 # What is left out, as it is no business of a step or the two sides may differ:
 #   hvcl: with TCG without LVZ no instruction, under KVM a call.
 #   tlbrd, tlbwr, tlbclr, tlbflush by what TLBIDX says, and lddir, ldpte beside the
