@@ -352,6 +352,23 @@ static KvmLoongArchReg enable_register(LoongArchStepTrapKind kind)
     return regs[kind];
 }
 
+/*
+ * A refill may be for the fetch of an exception's entry.  What the instruction
+ * has raised was taken before that, and has left the enable in PRMD.
+ */
+static int refill_register(CPUState *cs, const LoongArchStepPlan *plan,
+                           KvmLoongArchReg *reg)
+{
+    uint64_t tlbrera;
+    int ret = kvm_loongarch_regs_read(cs, KVM_LOONGARCH_TLBRERA, &tlbrera);
+
+    if (!ret && loongarch_step_plan_kind(plan, tlbrera & ~3ull) ==
+        LOONGARCH_STEP_TRAP_EXCEPTION) {
+        *reg = enable_register(LOONGARCH_STEP_TRAP_EXCEPTION);
+    }
+    return ret;
+}
+
 static int step_finish(void *vcpu, StepPlan *plan, uint64_t pc)
 {
     KvmLoongArchStep *step = vcpu;
@@ -370,7 +387,11 @@ static int step_finish(void *vcpu, StepPlan *plan, uint64_t pc)
     if (!step->plan.mask_ie) {
         return 0;
     }
-    ret = kvm_loongarch_regs_read(cs, reg, &value);
+    ret = kind == LOONGARCH_STEP_TRAP_REFILL ?
+          refill_register(cs, &step->plan, &reg) : 0;
+    if (!ret) {
+        ret = kvm_loongarch_regs_read(cs, reg, &value);
+    }
     if (ret) {
         return ret;
     }
