@@ -99,6 +99,7 @@ class Result:
         self.seconds += other.seconds
         self.looks += other.looks
         self.lost += other.lost
+        self.detours += other.detours
         for mine, more in ((self.words, other.words), (self.modes, other.modes),
                            (self.vectors, other.vectors)):
             mine.update(more)
@@ -503,7 +504,7 @@ class Lockstep:
                 tested.ask(apart, step=going)
                 tested.take(apart, timeout)
                 if self.detour:
-                    self.take_detours(apart)
+                    self.take_detours(pc, apart)
                     after = reference.pc
                 if options.fetches_early and after == unmapped != tested.pc:
                     result.early += 1
@@ -532,12 +533,14 @@ class Lockstep:
         self.tested.finish(apart, timeout)
         self.reference.step(apart, timeout)
         if self.detour:
-            self.take_detours(apart)
+            self.take_detours(self.at, apart)
         goal = self.tested.pc
         for _ in range(self.rules.sequence):
             if self.reference.pc == goal:
                 break
             self.reference.step(apart, timeout)
+            if self.detour:
+                self.take_detours(self.at, apart)
         for _ in range(LOST_AGAIN):
             if not self.rules.lost(self.differences()):
                 return
@@ -547,19 +550,26 @@ class Lockstep:
                 raise RspError(f"G: {answer.decode('latin-1')}")
             self.tested.step(apart, timeout)
 
-    def take_detours(self, apart: list[Register]) -> None:
-        """One side is where the other did not go: let it come back from there."""
+    def take_detours(self, begun: int, apart: list[Register]) -> None:
+        """Of a step from `begun`: what one side did more, until it is back.
+
+        That side may have been there for the instruction, which has not run then, or for
+        the fetch of where it has led; the other one goes there at another time.
+        """
         first, last = self.detour
-        for target, other in ((self.reference, self.tested), (self.tested, self.reference)):
+        for target in (self.reference, self.tested):
             for _ in range(MOST_DETOURS):
-                if target.pc != first or other.pc == first:
+                if target.pc != first:
                     break
                 self.result.detours += 1
-                self.run_to(target, last)
-                target.step(apart, self.options.timeout)
-                # Raised by an instruction, or by the fetch of the one behind it?
-                if target.pc != other.pc:
+                if target is self.reference:
+                    self.run_to(target, last)
+                    target.fetch(apart, self.options.timeout)
+                while first <= target.pc <= last:
                     target.step(apart, self.options.timeout)
+                if target.pc != begun:
+                    break
+                target.step(apart, self.options.timeout)
 
     def look(self) -> None:
         """Let both store what `g` does not give, and compare that."""

@@ -34,8 +34,8 @@ class Rules:
     area = 0x600
     rounds, wrong = 0x70, 0x78
     disassembler: tuple[str, ...]       # objdump's options
-    # Where an exception's handler begins and the address of its last instruction, which
-    # goes back to what raised it.  It may be raised on one side only: a TLB is not the same
+    # Symbols: the first and the last instruction of an exception's handler, which goes back
+    # to what raised it.  It may be raised on one side only, as the TLBs are not the same
     detour: tuple[str, str] | None = None
     # Is the payload where its addresses say, whatever the mode may access?
     physical = False

@@ -12,9 +12,7 @@ from rules import Ranges, Rules
 
 VECTORS = {0x1: "PIL", 0x2: "PIS", 0x3: "PIF", 0x4: "PME", 0x5: "PNR", 0x6: "PNX", 0x7: "PPI",
            0x8: "ADE", 0x9: "ALE", 0xa: "BCE", 0xb: "SYS", 0xc: "BRK", 0xd: "INE", 0xe: "IPE",
-           0xf: "FPD", 0x10: "SXD", 0x11: "ASXD", 0x12: "FPE", 0x0: "interrupt",
-           0x3f: "TLB refill"}
-REFILL = 0x3f
+           0xf: "FPD", 0x10: "SXD", 0x11: "ASXD", 0x12: "FPE", 0x0: "interrupt"}
 CODES = 64
 
 # Bits 31:26 of what is not told apart further
@@ -100,9 +98,7 @@ class LoongArch(Rules):
 
     def vector(self, symbols: dict[str, int], pc: int, after: int,
                apart: dict[str, int]) -> int | None:
-        """By the handler's jump table."""
-        if after == symbols.get("refill"):
-            return REFILL
+        """By the handler's jump table; TLB refills are Result.detours."""
         code = pc - symbols.get("kinds", 0) >> 2
         return code if 0 <= code < CODES else None
 

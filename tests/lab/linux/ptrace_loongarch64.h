@@ -44,6 +44,9 @@ static void child(void)
     ptrace(PTRACE_TRACEME, 0, 0, 0);
     raise(SIGSTOP);
     asm volatile("la.local $s8, 1f\n"
+                 "move  $a1, $zero\n"
+                 "move  $a2, $zero\n"
+                 "move  $a3, $zero\n"
                  "b     traced\n"
                  "1:\n"
                  : : : "a0", "a1", "a2", "a3", "a7", "t0", "t1", "t2", "t3", "t4", "t5", "t6",

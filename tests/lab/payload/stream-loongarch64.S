@@ -401,7 +401,7 @@ look:
         add.d   $t0, $t0, $r21
         vectors xvst
         .set    at, 0x400
-        .irp    csr, CRMD,PRMD,EUEN,ECFG,ESTAT,ERA,BADV,BADI,EENTRY,TID,LLBCTL,PGDL,PGDH
+        .irp    csr, CRMD,PRMD,EUEN,ECFG,ESTAT,ERA,BADV,BADI,EENTRY,TID,PGDL,PGDH
         csrrd   $t1, \csr
         st.d    $t1, $t0, at
         .set    at, at + 8
@@ -417,6 +417,10 @@ look:
         .endr
         movfcsr2gr $t1, $fcsr0
         st.d    $t1, $t0, at + 8
+        # Without WCLLB, which ends a link and reads as 0: TCG keeps it
+        csrrd   $t1, LLBCTL
+        andi    $t1, $t1, 5
+        st.d    $t1, $t0, at + 16
 look_end:
         ret
 
