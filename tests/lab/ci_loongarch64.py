@@ -65,12 +65,14 @@ def rounds_1(bench: Bench) -> None:
     rounds(bench, 1)
 
 
+@pytest.mark.by_hand
 @pytest.mark.timeout(1500)
 def rounds_2(bench: Bench) -> None:
     """Linux with two vCPUs: the same on each"""
     rounds(bench, 2)
 
 
+@pytest.mark.by_hand
 @pytest.mark.timeout(2400)
 def rounds_4(bench: Bench) -> None:
     """Linux with four vCPUs on a host of two processors: the same on each"""
