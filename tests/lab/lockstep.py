@@ -460,9 +460,10 @@ class Lockstep:
         symbols = self.image.symbols
         done, look, unmapped = (symbols.get(name) for name in ("done", "look", "UNMAPPED"))
         pc, state = reference.pc, reference.state
+        begun = time.monotonic()
         while result.steps < options.max_steps and pc != done:
             if options.seconds and not tested.running \
-                    and time.monotonic() - self.begun > options.seconds:
+                    and time.monotonic() - begun > options.seconds:
                 break                           # at a multiple of 64, see below
             if pc == look:
                 self.look()
