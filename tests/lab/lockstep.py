@@ -615,7 +615,8 @@ def connect(spec: str, number: int, options: argparse.Namespace, children: Child
         reference = TcgReference(
             options.payload, options.work, children, qemu=os.environ.get("QGD_L0", ""),
             cpu=options.cpu or rules.cpu, name=f"tcg{number}",
-            machine=cell.machine if cell else "", memory=cell.memory if cell else "512M", arch=rules.arch)
+            machine=cell.machine if cell else "", memory=cell.memory if cell else "512M",
+            arch=rules.arch)
         stack.callback(reference.close)
         return Target(f"tcg{number}", Gdb(reference.socket), rules)
     if spec == "lab":

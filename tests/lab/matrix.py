@@ -91,7 +91,8 @@ class Book:
             "cell": str(cell), "seed": seed, "steps": result.steps,
             "divergences": result.divergences, "seconds": round(result.seconds, 1),
             "rate": round(result.steps / max(result.seconds, .001)), "early": result.early,
-            "lost": result.lost, "detours": result.detours, "others": result.others, "classes": dict(result.classes()),
+            "lost": result.lost, "detours": result.detours, "others": result.others,
+            "classes": dict(result.classes()),
             "interrupts": {f"{v:#x}": n for v, n in result.vectors.items()},
             "qemu": self.qemu}
         self.lines.append(line)
