@@ -593,8 +593,8 @@ class Stream(Generator):
             self.out(f"{name} {self.operand(what)}, $r22, {8 * self.random.randrange(16)}")
         elif kind == "private":         # not for PLV3
             self.out("la.pcrel $r24, private", f"ld.d $r{register}, $r24, 0")
-        elif kind == "code":            # read only
-            self.out(f"la.pcrel $r24, {back}", f"{back}: st.d $r{register}, $r24, 0")
+        elif kind == "code":            # read only.  The next instruction has a trap
+            self.out(f"la.pcrel $r24, {back}", f"{back}: st.w $r{register}, $r24, 0")
         elif kind == "beyond":
             self.out(f"li.d $r24, {BEYOND:#x}", f"ld.d $r{register}, $r24, 0")
         elif kind == "execute":         # data
