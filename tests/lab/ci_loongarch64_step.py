@@ -229,17 +229,3 @@ def entries_move(bench: Bench) -> None:
                 **{T1: 7 << 16, T2: symbols["entries"]})
             gdb.step()
             gdb.step()
-
-
-def kernel_from_user(bench: Bench) -> None:
-    """clause 2: at PLV3 a breakpoint where only PLV0 has a window, and out again"""
-    with ready(bench) as (_, gdb, symbols):
-        at_user(gdb, symbols)
-        place = symbols["spin"] | 0x9 << 60
-        code = gdb.read_memory(symbols["spin"], 4)
-        gdb.insert(place)
-        check("memory at the stop", gdb.read_memory(symbols["spin"], 4), code)
-        gdb.step()
-        gdb.remove(place)
-        gdb.step()
-        check("memory without it", gdb.read_memory(symbols["spin"], 4), code)
