@@ -18,6 +18,7 @@ import t_state                                                  # noqa: E402
 import t_stop                                                   # noqa: E402
 from bench import Bench, check, pc_of                           # noqa: E402
 from ci_gdbstub import KvmBench, Target                         # noqa: E402
+from ci_steps import ioctls_of                                  # noqa: E402
 from common import FIRST, answers, check_thread, on, place      # noqa: E402
 from lablib import X86, TcgReference                            # noqa: E402
 from rsp import Gdb                                             # noqa: E402
@@ -262,3 +263,215 @@ def no_stale_step(bench: Bench) -> None:
 def watched_by_two(bench: Bench) -> None:
     """of two vCPUs that hit watchpoints at the same time each is reported, with its address"""
     KvmBench(bench).all_of([t_stop.watched_by_two, t_stop.watched_and_kept], 2)
+
+
+# An instruction, where its step has to end: a symbol, or a vector; the registers it wants
+Exact = tuple[str, str | int, dict[str, int]]
+GATE = 0x8e << 40 | 24 << 16            # a 64-bit interrupt gate, present
+
+
+def gates(target: Target) -> bytes:
+    """An IDT, whose handlers are at `handlers`."""
+    table = b""
+    for vector in range(64):
+        at = target.handlers + 4 * vector
+        low = GATE | at & 0xffff | at >> 16 << 48
+        table += low.to_bytes(8, "little") + (at >> 32).to_bytes(8, "little")
+    return table
+
+
+def prepare(target: Target, side: Gdb) -> None:
+    """Handlers and SYSCALL are there."""
+    side.write_memory(target.idt, gates(target))
+    place(side, target.setup)
+    side.insert(target.setup_end, HARDWARE, 1)
+    answers(side, "vCont;c", timeout=30)
+    side.remove(target.setup_end, HARDWARE, 1)
+    check("setup is done", pc_of(side), target.setup_end)
+
+
+@contextlib.contextmanager
+def ready_for_exact(bench: Bench) -> Iterator[tuple[Target, Gdb, Gdb]]:
+    with beside_tcg(bench) as (target, gdb, other):
+        for side in (gdb, other):
+            prepare(target, side)
+        yield target, gdb, other
+
+
+def exact(bench: Bench, *cases: Exact, points: tuple[tuple[int, int], ...] = ()) -> None:
+    """Each ends where TCG's does, and TF is in no register and on no stack.
+
+    points: kinds of breakpoints, and how many there are, somewhere else.
+    """
+    wrong = []
+    with ready_for_exact(bench) as (target, gdb, other):
+        for kind, count in points:
+            for n in range(count):
+                gdb.insert(target.idt + 8 * n, kind, 1)
+        sides = (gdb, other)
+        top = target.data + 0x100
+        for name, end, registers in cases:
+            begin(target, sides, getattr(target, name))
+            for side in sides:
+                side.write_memory(top - 64, bytes(64))
+                for register, value in registers.items():
+                    side.write(register, value)
+            want = getattr(target, end) if isinstance(end, str) else target.handlers + 4 * end
+            for side in sides:
+                answers(side, "vCont;s:p1.1", timeout=20)
+            if pc_of(gdb) != want:
+                wrong.append(f"{name}: pc {pc_of(gdb):#x}, should be {want:#x}")
+            got, ref = gdb.read([*CORE, "ss"]), other.read([*CORE, "ss"])
+            wrong += [f"{name}: {register} {got[register]:#x}, should be {ref[register]:#x}"
+                      for register in got if got[register] != ref[register]]
+            if (stack := gdb.read_memory(top - 64, 64)) != other.read_memory(top - 64, 64):
+                wrong.append(f"{name}: on the stack {stack.hex()}")
+        check("steps", wrong, [])
+
+
+def exact_pushf(bench: Bench) -> None:
+    """clause 2: X1: pushf does not show TF"""
+    exact(bench, ("pushf_", "pushf_end", {}), ("pushfw_", "pushfw_end", {}))
+
+
+def exact_int(bench: Bench) -> None:
+    """clause 1: X2: int ends at its handler"""
+    exact(bench, ("int_", 0x21, {}))
+
+
+def exact_int3(bench: Bench) -> None:
+    """clause 1: X2: int3 ends at its handler"""
+    exact(bench, ("int3_", 3, {}))
+
+
+def exact_int1(bench: Bench) -> None:
+    """clause 1: X2: int1 ends at its handler"""
+    exact(bench, ("int1_", 1, {}))
+
+
+def exact_divide(bench: Bench) -> None:
+    """clause 1: X3: a division by 0 ends at its handler"""
+    exact(bench, ("div_", 0, {"r1": 0}))
+
+
+def exact_fault(bench: Bench) -> None:
+    """clause 1: X3: ud2 and a page fault end at their handlers"""
+    exact(bench, ("ud_", 6, {}), ("fault_", 14, {"r3": 0x80000000}))
+
+
+def exact_syscall(bench: Bench) -> None:
+    """clauses 1 and 2: X4: syscall ends where it leads, with TF in SFMASK, and not in r11"""
+    exact(bench, ("syscall_", "kernel", {}))
+
+
+def exact_beside_breakpoints(bench: Bench) -> None:
+    """clause 1: the user's hardware breakpoints leave a step the debug registers"""
+    exact(bench, ("int_", 0x21, {}), ("div_", 0, {"r1": 0}), ("ud_", 6, {}),
+          ("fault_", 14, {"r3": 0x80000000}), ("syscall_", "kernel", {}),
+          points=((HARDWARE, 4),))
+
+
+def exact_beside_watchpoints(bench: Bench) -> None:
+    """clause 1: with three watchpoints a division by 0, with four INT n ends at its handler"""
+    exact(bench, ("div_", 0, {"r1": 0}), ("int3_", 3, {}), points=((WRITE, 3),))
+    exact(bench, ("int_", 0x21, {}), ("syscall_", "kernel", {}), points=((WRITE, 4),))
+
+
+def exact_beside_running(bench: Bench) -> None:
+    """clause 4: steps end at handlers while another vCPU runs, which goes on"""
+    with KvmBench(bench).stopped(2) as (target, gdb):
+        gdb.select(FIRST)
+        prepare(target, gdb)
+        for round_ in range(3):
+            before = target.number(gdb, target.second_counter)
+            for name, end in (("int_", target.handlers + 4 * 0x21), ("sti_", target.sti_end),
+                              ("div_", target.handlers), ("pushf_", target.pushf_end),
+                              ("syscall_", target.kernel)):
+                gdb.select(FIRST)
+                place(gdb, getattr(target, name))
+                gdb.write("r1", 0)
+                gdb.write("r4", target.data + 0x100)
+                check_thread(answers(gdb, f"vCont;s:{FIRST};c", timeout=30), FIRST)
+                check(f"{name}: pc", on(gdb, FIRST, "pc"), [end])
+                if name == "pushf_":
+                    saved = gdb.read_memory(target.data + 0xf8, 8)
+                    check("saved TF", int.from_bytes(saved, "little") & 0x100, 0)
+            check(f"round {round_}: the other one runs",
+                  target.number(gdb, target.second_counter) > before, True)
+
+
+def exact_in_handler(bench: Bench) -> None:
+    """clause 1: a handler's first instruction is stepped, whose address a step traps"""
+    with ready_for_exact(bench) as (target, gdb, other):
+        sides = (gdb, other)
+        begin(target, sides, target.fault_)
+        for side in sides:
+            side.write("r3", 0x80000000)
+        for n in range(4):
+            for side in sides:
+                answers(side, "vCont;s:p1.1", timeout=20)
+            compare(f"behind step {n}", gdb, other)
+        check("pc", pc_of(gdb), target.handlers + 4 * 14 + 3)
+
+
+def exact_mov_ss(bench: Bench) -> None:
+    """clause 1: X5: mov to ss is one instruction; so is sti"""
+    exact(bench, ("mov_ss", "mov_ss_end", {"r0": 16}), ("sti_", "sti_end", {}))
+
+
+def exact_hlt(bench: Bench) -> None:
+    """clause 1: X6: hlt ends behind itself, and the processor waits there"""
+    with ready_for_exact(bench) as (target, gdb, other):
+        begin(target, (gdb, other), target.hlt_)
+        for n in range(3):
+            for side in (gdb, other):
+                answers(side, "vCont;s:p1.1", timeout=20)
+            check(f"pc after {n + 1} steps", pc_of(gdb), target.hlt_end)
+            compare(f"after {n + 1} steps", gdb, other)
+
+
+def own_trap_flag(bench: Bench) -> None:
+    """clause 5: X7: the guest's own TF: its #DB comes, and the step ends at its handler"""
+    with ready_for_exact(bench) as (target, gdb, other):
+        sides = (gdb, other)
+        top = target.data + 0x100
+        begin(target, sides, target.popf_)
+        for side in sides:
+            side.write_memory(top, (0x102).to_bytes(8, "little"))
+            answers(side, "vCont;s:p1.1", timeout=20)
+        check("pc", pc_of(gdb), target.popf_end)
+        compare("behind popf", gdb, other)
+        for side in sides:
+            answers(side, "vCont;s:p1.1", timeout=20)
+        check("pc", pc_of(gdb), target.handlers + 4)
+        compare("in the handler", gdb, other)
+        frame = gdb.read_memory(gdb.read(["r4"])["r4"] + 16, 8)
+        check("saved flags", int.from_bytes(frame, "little"), 0x102)
+
+
+def exact_ioctls(bench: Bench) -> None:
+    """a step with `g` takes at most 6 KVM ioctls beside the machine's, one of a range 2"""
+    # KVM_CHECK_EXTENSION, the clock, the TSC, the PIT: when the machine stops and starts
+    machine = {"0xae03": 3, "0x8030ae7c": 1, "0x4030ae7b": 1, "0xaead": 1, "0xc008ae88": 1,
+               "0x8070ae9f": 1, "0x4070aea0": 1}
+    with KvmBench(bench).stopped(extra=["-trace", "kvm_*ioctl"]) as (target, gdb):
+        prepare(target, gdb)
+        place(gdb, target.straight)
+        gdb.step()
+        taken = ioctls_of(target.l2, lambda: (gdb.step(), gdb.read_g()), 5)
+        total = taken.total() / 5
+        own = total - sum(min(count, taken[kind] / 5) for kind, count in machine.items())
+        sizes = (5, 25)
+        ranges_ = []
+        for rounds in sizes:
+            place(gdb, target.rounds_top)
+            gdb.write("r3", 0)
+            gdb.write("r5", rounds)
+            ranges_.append(ioctls_of(target.l2, lambda: answers(
+                gdb, f"vCont;r{target.rounds_top:x},{target.rounds_end:x}:{FIRST}",
+                timeout=30)).total())
+        each = (ranges_[1] - ranges_[0]) / 4 / (sizes[1] - sizes[0])
+        bench.notes.append(f"x86: {total:g} ioctls for a step and `g`, {own:g} of them not the "
+                           f"machine's; {each:g} for an instruction of a range")
+        check("ioctls of a step and `g`", own <= 6, True)
+        check("ioctls of an instruction of a range", each <= 2.1, True)

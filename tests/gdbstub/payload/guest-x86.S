@@ -136,6 +136,74 @@ call_end:
 leaf:   add     $1, %rsi
         ret
 
+        # Where what TF is there for goes wrong: an IDT, whose gates the test writes, and
+        # SYSCALL, that clears TF and IF
+        .globl  setup, setup_end, handlers, kernel
+setup:
+        lidt    idt_pointer(%rip)
+        mov     $0xc0000080, %ecx               # EFER
+        rdmsr
+        or      $1, %eax                        # SCE
+        wrmsr
+        mov     $0xc0000081, %ecx               # STAR
+        xor     %eax, %eax
+        mov     $24, %edx
+        wrmsr
+        mov     $0xc0000082, %ecx               # LSTAR
+        lea     kernel(%rip), %rax
+        xor     %edx, %edx
+        wrmsr
+        mov     $0xc0000084, %ecx               # SFMASK
+        mov     $0x300, %eax
+        wrmsr
+setup_end:
+        nop
+        jmp     spin
+        # Of each vector, four bytes
+handlers:
+        .fill   4 * 64, 1, 0x90
+kernel:
+        nop
+        nop
+        .globl  pushf_, pushf_end, pushfw_, pushfw_end, int_, int3_, int1_, div_, ud_, fault_
+        .globl  syscall_, mov_ss, mov_ss_end, hlt_, hlt_end, popf_, popf_end, sti_, sti_end
+pushf_: pushfq
+pushf_end:
+        nop
+pushfw_: pushfw
+pushfw_end:
+        nop
+int_:   int     $0x21
+        nop
+int3_:  int3
+        nop
+int1_:  .byte   0xf1
+        nop
+div_:   div     %ecx
+        nop
+ud_:    ud2
+        nop
+fault_: mov     (%rbx), %eax
+        nop
+syscall_: syscall
+        nop
+mov_ss: mov     %eax, %ss
+mov_ss_end:
+        nop
+        nop
+hlt_:   hlt
+hlt_end:
+        nop
+popf_:  popfq
+popf_end:
+        nop
+        nop
+sti_:   sti
+sti_end:
+        nop
+        cli
+        nop
+
         # From one address space to the other, and back
         .globl  to_b, in_b, in_a
 to_b:
@@ -178,11 +246,16 @@ second: add     $1, %rbx
 second_end:
 
         .section .data
-        .globl  data, counter, second_counter
+        .globl  data, counter, second_counter, idt
         .balign 128
 data:   .quad   0, 0, 0, 0
 counter: .quad  0
 second_counter: .quad 0
+        .balign 16
+idt:    .space  16 * 64
+idt_pointer:
+        .word   16 * 64 - 1
+        .quad   idt
         .balign 16
         .space  256
 stack_end:
