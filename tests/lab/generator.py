@@ -118,6 +118,25 @@ class Generator:
         for _ in range(self.random.randrange(most + 1)):
             self.filler()
 
+    def branch_to(self, target: str) -> str:
+        """A conditional branch."""
+        raise NotImplementedError
+
+    def branch_ahead(self) -> None:
+        target = self.label()
+        self.out(f"{self.random.choice(('b', 'bl'))} {target}" if self.chance(0.2)
+                 else self.branch_to(target))
+        self.skipped()
+        self.out(f"{target}:")
+
+    def branch_back(self) -> None:
+        ahead, back, out = (self.label() for _ in "abc")
+        self.out(f"b {ahead}", f"{back}:")
+        self.skipped()
+        self.out(f"b {out}", f"{ahead}:", self.branch_to(back))
+        self.skipped()
+        self.out(f"{out}:")
+
     def has(self, name: str) -> bool:
         """Is there a do_`name` in this guest?"""
         return True

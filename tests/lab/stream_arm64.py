@@ -418,21 +418,6 @@ class Stream(Generator):
             f"tbz {self.operand('x')}, {pick.randrange(64)}, {target}",
             f"tbnz {self.operand('w')}, {pick.randrange(32)}, {target}"))
 
-    def branch_ahead(self) -> None:
-        target = self.label()
-        self.out(f"{self.random.choice(('b', 'bl'))} {target}" if self.chance(0.2)
-                 else self.branch_to(target))
-        self.skipped()
-        self.out(f"{target}:")
-
-    def branch_back(self) -> None:
-        ahead, back, out = (self.label() for _ in "abc")
-        self.out(f"b {ahead}", f"{back}:")
-        self.skipped()
-        self.out(f"b {out}", f"{ahead}:", self.branch_to(back))
-        self.skipped()
-        self.out(f"{out}:")
-
     def landing(self) -> None:
         """Where a branch to a register leads: in guarded pages it should be a bti."""
         if self.cell.max and self.chance(0.5):

@@ -277,21 +277,6 @@ class Stream(Generator):
             f"beqz {one}, {target}", f"bnez {one}, {target}",
             f"bceqz {self.operand('c')}, {target}", f"bcnez {self.operand('c')}, {target}"))
 
-    def branch_ahead(self) -> None:
-        target = self.label()
-        self.out(f"{self.random.choice(('b', 'bl'))} {target}" if self.chance(0.2)
-                 else self.branch_to(target))
-        self.skipped()
-        self.out(f"{target}:")
-
-    def branch_back(self) -> None:
-        ahead, back, out = (self.label() for _ in "abc")
-        self.out(f"b {ahead}", f"{back}:")
-        self.skipped()
-        self.out(f"b {out}", f"{ahead}:", self.branch_to(back))
-        self.skipped()
-        self.out(f"{out}:")
-
     def branch_register(self) -> None:
         target = self.label()
         register = self.register()
