@@ -35,14 +35,17 @@ class Linux:
     debugger_on: int | None = None      # the CPU it should be on, if that matters
     # One in which a debugger outside has taken something away: lost, again, missed
     disturbed: str = "(never)"
+    SYMBOL = re.compile(r"([0-9a-f]{16}) [A-Za-z] (\S+)$")      # of /proc/kallsyms
 
     def __init__(self, vmlinux: Path, tools: str) -> None:
         self.vmlinux = vmlinux
         self.tools = tools
 
     def symbols(self, session: Session, names: Iterable[str]) -> dict[str, int]:
-        """Addresses of kernel functions, those of `names` that there are."""
-        raise NotImplementedError
+        """Addresses of kernel functions, those of `names` that there are: init has said them."""
+        said = {found[2]: int(found[1], 16) for line in session.console.lines
+                if (found := self.SYMBOL.match(line))}
+        return {name: said[name] for name in names if name in said}
 
     def entry(self, session: Session, address: int) -> int:
         """Where a function begins for all callers."""
@@ -53,7 +56,10 @@ class Linux:
 
     def word(self, session: Session, regs: dict[str, int]) -> int | None:
         """The instruction at the selected vCPU's pc."""
-        raise NotImplementedError
+        try:
+            return int.from_bytes(session.gdb.read_memory(regs["pc"], 4), "little")
+        except RspError:
+            return None
 
     def successors(self, word: int, regs: dict[str, int]) -> set[int] | None:
         """Where an instruction may go but to a vector, or None: too many to say."""
@@ -205,28 +211,16 @@ class Arm64Linux(Linux):
     sound = r"ptrace round \d+ (hash \S+ steps \d+ points \d+) lost 0 again 0 missed 0$"
     debugger_on = 1
     disturbed = r"ptrace round .*((?:lost|again|missed) [1-9].*)"
-    SYMBOL = re.compile(r"([0-9a-f]{16}) [A-Za-z] (\S+)$")
     CODE = re.compile(r" *([0-9a-f]+)-[0-9a-f]+ : Kernel code")
 
     def __init__(self, vmlinux: Path, tools: str) -> None:
         super().__init__(vmlinux, tools)
         self.vectors: set[int] = set()
 
-    def symbols(self, session: Session, names: Iterable[str]) -> dict[str, int]:
-        said = {found[2]: int(found[1], 16) for line in session.console.lines
-                if (found := self.SYMBOL.match(line))}
-        return {name: said[name] for name in names if name in said}
-
     def attached(self, session: Session) -> None:
         if not self.vectors:
             self.vectors = {session.regs(thread, "VBAR_EL1")["VBAR_EL1"]
                             for thread in session.threads}
-
-    def word(self, session: Session, regs: dict[str, int]) -> int | None:
-        try:
-            return int.from_bytes(session.gdb.read_memory(regs["pc"], 4), "little")
-        except RspError:
-            return None
 
     def successors(self, word: int, regs: dict[str, int]) -> set[int] | None:
         """None: eret, signed branches, load-exclusive"""
@@ -325,7 +319,6 @@ class Loong64Linux(Linux):
     waits = frozenset([0x06488000])     # idle
     idle = 4
     sound = r"ptrace round \d+ (hash \S+ points \d+)$"
-    SYMBOL = Arm64Linux.SYMBOL
     # gdb has no CSR, but QEMU's monitor
     ENTRY = re.compile(r"\bEENTRY +([0-9a-f]+)")
     REFILL_ENTRY = re.compile(r"\bTLBRENTRY +([0-9a-f]+)")
@@ -336,22 +329,11 @@ class Loong64Linux(Linux):
         self.entries: set[int] = set()
         self.refill: set[int] = set()
 
-    def symbols(self, session: Session, names: Iterable[str]) -> dict[str, int]:
-        said = {found[2]: int(found[1], 16) for line in session.console.lines
-                if (found := self.SYMBOL.match(line))}
-        return {name: said[name] for name in names if name in said}
-
     def attached(self, session: Session) -> None:
         if not self.entries:
             said = session.gdb.monitor("info registers -a", 30)
             self.refill = {int(at, 16) for at in self.REFILL_ENTRY.findall(said)}
             self.entries = {int(at, 16) for at in self.ENTRY.findall(said)}
-
-    def word(self, session: Session, regs: dict[str, int]) -> int | None:
-        try:
-            return int.from_bytes(session.gdb.read_memory(regs["pc"], 4), "little")
-        except RspError:
-            return None
 
     def successors(self, word: int, regs: dict[str, int]) -> set[int] | None:
         """None: ertn, load-linked"""
